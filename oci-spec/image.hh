@@ -134,8 +134,8 @@ struct ImageConfig {
   std::vector<History> history;
 };
 
-// Readers: strict where the spec says MUST, unknown fields are ignored. `file` names the document in
-// errors (a path, a digest, a URL). Input is untrusted: nesting, counts and string lengths are
+// Readers: strict where the spec says MUST, unknown fields are ignored. `file` names the document
+// in errors (a path, a digest, a URL). Input is untrusted: nesting, counts and string lengths are
 // bounded. Throw FormatError with every problem found.
 Manifest read_manifest(std::string_view json, std::string_view file);
 Index read_index(std::string_view json, std::string_view file);
