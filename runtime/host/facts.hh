@@ -1,0 +1,34 @@
+// Owns: what this kernel and this caller can do, as plain data that plan/ decides on.
+// Does not own: the probing (facts.cc) beyond being its result, nor the decisions.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vessel {
+
+enum class CgroupLayout : uint8_t { none, v1, hybrid, v2 };
+
+// Facts are plain values so that plan/'s tests can make any host they like. Probing is lazy where a
+// probe costs: what no plan needs is not probed on the way to a container.
+struct HostFacts {
+  uint32_t euid = 0, egid = 0;
+  bool in_user_namespace = false;  // /proc/self/uid_map is not the full identity
+  uint32_t kernel_major = 0, kernel_minor = 0;
+  CgroupLayout cgroup_layout = CgroupLayout::none;
+  std::vector<std::string>
+      cgroup_controllers;  // v1 controllers and/or v2's, as the kernel names them
+  bool selinux = false, apparmor = false, resctrl = false, time_namespace = true;
+  uint64_t capability_bounding = ~uint64_t{0};  // what this caller can hand on
+  uint32_t last_capability = 40;                // /proc/sys/kernel/cap_last_cap
+
+  bool kernel_at_least(uint32_t major, uint32_t minor) const {
+    return kernel_major != major ? kernel_major > major : kernel_minor >= minor;
+  }
+};
+
+// Fills the facts from the running host. Throws SysError when /proc or uname(2) cannot be read.
+HostFacts probe_host();
+
+}  // namespace vessel
