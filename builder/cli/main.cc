@@ -1,0 +1,94 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "builder/cli/output.hh"
+#include "builder/cli/verbs.hh"
+
+namespace kiln::cli {
+
+namespace {
+
+void complain(std::string_view verb, std::string_view message) {
+  std::string text = "kiln: ";
+  if (!verb.empty()) text += std::string(verb) + ": ";
+  text += message;
+  text += '\n';
+  // Nothing can be done when standard error is gone.
+  if (fwrite(text.data(), 1, text.size(), stderr) != text.size()) return;
+}
+
+// `kiln --store DIR images` and `kiln images --store DIR` mean the same: options in front of the
+// verb are moved behind it, so one parser sees both. Returns the index of the verb, or
+// words.size().
+size_t verb_position(std::span<const std::string> words) {
+  size_t i = 0;
+  while (i < words.size() && words[i].size() > 1 && words[i][0] == '-') {
+    const std::string& word = words[i];
+    for (const Option& o : global_options())
+      if (!o.argument.empty() && word == "--" + std::string(o.name)) ++i;
+    ++i;
+  }
+  return std::min(i, words.size());
+}
+
+int without_verb(std::span<const std::string> words) {
+  const auto asks = [&](std::string_view a, std::string_view b) {
+    return std::ranges::any_of(words, [&](const auto& w) { return w == a || w == b; });
+  };
+  if (asks("--version", "--version")) return find_verb("version")->run({});
+  if (asks("--help", "-h")) {
+    print(usage(verbs(), global_options()));
+    flush_output();
+    return 0;
+  }
+  for (const std::string& word : words) {
+    const auto name = std::string_view(word).substr(0, word.find('='));
+    if (std::ranges::none_of(global_options(),
+                             [&](const Option& o) { return name == "--" + std::string(o.name); }))
+      throw UsageError("unknown option " + word + "; see 'kiln --help'");
+  }
+  throw UsageError("which verb? See 'kiln --help'");
+}
+
+int run(const Verb& verb, std::vector<std::string> words) {
+  const Arguments arguments = parse(verb, global_options(), words);
+  if (arguments.has("help")) {
+    print(usage(verb, global_options()));
+    flush_output();
+    return 0;
+  }
+  const int status = verb.run(arguments);
+  flush_output();
+  return status;
+}
+
+}  // namespace
+
+int main(std::span<const std::string> words) {
+  std::string_view name;
+  int error_exit = 1;
+  try {
+    const size_t at = verb_position(words);
+    if (at == words.size()) return without_verb(words);
+    const Verb* verb = find_verb(words[at]);
+    if (verb == nullptr) {
+      std::vector<std::string_view> names;
+      for (const Verb* v : verbs())
+        if (!v->hidden) names.push_back(v->name);
+      const std::string_view near = nearest(words[at], names);
+      throw UsageError("no verb '" + words[at] + "'" +
+                       (near.empty() ? "" : ", did you mean '" + std::string(near) + "'?") +
+                       "; see 'kiln --help'");
+    }
+    name = verb->name;
+    error_exit = verb->error_exit;
+    std::vector<std::string> rest(words.begin(), words.begin() + static_cast<ptrdiff_t>(at));
+    rest.insert(rest.end(), words.begin() + static_cast<ptrdiff_t>(at) + 1, words.end());
+    return run(*verb, std::move(rest));
+  } catch (const std::exception& error) {
+    complain(name, error.what());
+    return error_exit;
+  }
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,43 @@
+#include "builder/cli/verbs.hh"
+
+#include <algorithm>
+
+namespace kiln::cli {
+
+extern const Verb completion_verb;
+extern const Verb help_verb;
+extern const Verb version_verb;
+
+namespace {
+
+constexpr Option globals[] = {
+    {.name = "store",
+     .argument = "DIR",
+     .help = "where images and caches are kept (else $KILN_STORE, else the user's data directory)",
+     .completes = Completes::directory},
+    {.name = "debug", .help = "print each step with its time to standard error"},
+    {.letter = 'h', .name = "help", .help = "explain and exit"},
+};
+
+const Verb* const table[] = {
+    &version_verb,
+    &help_verb,
+    &completion_verb,
+};
+
+}  // namespace
+
+std::span<const Verb* const> verbs() {
+  return table;
+}
+
+std::span<const Option> global_options() {
+  return globals;
+}
+
+const Verb* find_verb(std::string_view name) {
+  const auto it = std::ranges::find(table, name, &Verb::name);
+  return it == std::end(table) ? nullptr : *it;
+}
+
+}  // namespace kiln::cli
