@@ -1,0 +1,63 @@
+// Owns: a layer (or a change of a tree) made straight from files elsewhere: paths, owners, modes
+// and times rewritten; what COPY and ADD of local files write, without a snapshot. Does not own:
+// which sources an instruction names, nor where its destination resolves to.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "builder/context/context.hh"
+#include "builder/layer/apply.hh"
+#include "builder/layer/layer_writer.hh"
+
+namespace kiln {
+
+struct CopyRewrite {
+  std::optional<uint32_t> uid = 0, gid = 0;  // nullopt keeps the source's
+  std::optional<uint32_t> file_mode;         // nullopt keeps the source's; --chmod
+  std::optional<uint32_t> directory_mode;    // the same for directories
+  std::optional<int64_t> mtime;              // SOURCE_DATE_EPOCH: exactly this time
+};
+
+class CopyLayer {
+ public:
+  // Destinations are resolved in-root paths (no leading slash). A later add to the same path wins,
+  // except that a directory over a directory keeps what is below.
+  // A single file, link or special file of `tree` to exactly `destination`.
+  void add_file(const Context& tree, const ContextEntry& source, const std::string& destination,
+                const CopyRewrite& rewrite);
+  // The contents of a walked directory: `entries` as Context::walk(`source`) gave them; a
+  // directory's own entry (path == source) gives the attributes of `destination` if that is not in
+  // the base.
+  void add_tree(const Context& tree, const std::string& source,
+                std::span<const ContextEntry> entries, const std::string& destination,
+                const CopyRewrite& rewrite, bool destination_exists);
+  // Literal content (a heredoc, a downloaded file that is small).
+  void add_content(const Entry& entry, std::string content);
+  // A directory that the base lacks (a parent of a destination, WORKDIR).
+  void add_directory(const Entry& entry);
+  // A path that must vanish from the base first (a file replaced by a directory is implied).
+  void add_whiteout(const std::string& path);
+
+  bool empty() const { return items_.empty(); }
+  // Streams everything in order. `this` keeps borrowing the contexts it was given.
+  void write(LayerWriter& writer) const;
+  void apply(Applier& applier) const;
+
+ private:
+  struct Item {
+    Entry entry;
+    const Context* tree = nullptr;
+    std::string source;
+    std::string content;
+  };
+  template <typename Add>
+  void each(const Add& add) const;
+  void put(Item item);
+  std::map<std::string, Item> items_;
+};
+
+}  // namespace kiln

@@ -1,0 +1,96 @@
+// Owns: the trees that steps run in, kept under one directory: unpacked layers, writable workspaces
+// on top of them, their changes, and what became of them (committed or trash). Does not own: blobs,
+// cache records, or when something is collected.
+//
+// A snapshot is named by a key that the caller chooses (a chain id, or a step's key while its chain
+// id is not known yet): 1 to 128 characters of [a-z0-9:._-]. It knows its parent. "" is the empty
+// root. Snapshots are not durable: they count only in the boot that wrote them (mounted `volatile`,
+// never synced); opening the directory in another boot throws the rest away.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "builder/layer/apply.hh"
+#include "builder/layer/layer_writer.hh"
+#include "builder/layer/stream.hh"
+#include "builder/sys/fd.hh"
+
+namespace kiln {
+
+// A root filesystem: `root` is a directory descriptor, `path` a host path for a runtime's bundle.
+// Read-only views and writable workspaces; unmounted (and, if not committed, discarded) when
+// destroyed.
+class Rootfs {
+ public:
+  virtual ~Rootfs() = default;
+  virtual int root() const = 0;
+  virtual const std::string& path() const = 0;
+};
+
+struct CommitOptions {
+  std::optional<int64_t> clamp_mtime;  // seconds; what the step wrote gets min(mtime, this)
+};
+
+struct ChangeOptions {
+  std::optional<int64_t> clamp_mtime;
+  // Left out: (device, inode) of mount stubs that were made for the step, and whole paths.
+  std::set<std::pair<uint64_t, uint64_t>> excluded_inodes;
+  std::set<std::string> excluded_paths;
+};
+
+struct ChangeStats {
+  uint64_t entries = 0;
+  std::map<std::string, uint64_t> dropped_xattrs;
+  uint64_t sockets = 0;
+};
+
+class Snapshotter {
+ public:
+  enum class Kind : uint8_t { overlay, copy };
+  virtual ~Snapshotter() = default;
+  virtual Kind kind() const = 0;
+
+  virtual bool has(const std::string& key) const = 0;
+  virtual std::optional<std::string> parent(const std::string& key) const = 0;
+  virtual std::vector<std::string> keys() const = 0;
+
+  // Applies a plain tar on top of `parent` and keeps the result as `key`. If `key` exists meanwhile
+  // (another process), the other one is kept; the result is the same.
+  virtual Applied unpack(const std::string& key, const std::string& parent, ByteSource& tar,
+                         const ApplyOptions& options = {}) = 0;
+  virtual std::unique_ptr<Rootfs> prepare(const std::string& parent) = 0;  // writable
+  virtual std::unique_ptr<Rootfs> view(const std::string& key) = 0;        // read-only
+  // Freezes what prepare() gave. Nothing may run in it any more.
+  virtual void commit(std::unique_ptr<Rootfs> workspace, const std::string& key,
+                      const CommitOptions& options = {}) = 0;
+  // A second name for a snapshot (its chain id, once known).
+  virtual void alias(const std::string& key, const std::string& other) = 0;
+
+  // The changes of a committed snapshot against its parent, by the one rule of what a layer
+  // contains, in order into `writer`. Needs no mount; may run while later steps run on top.
+  virtual ChangeStats changes(const std::string& key, LayerWriter& writer,
+                              const ChangeOptions& options = {}) = 0;
+
+  virtual void remove(const std::string& key) = 0;  // into trash; missing is fine
+  virtual void empty_trash() = 0;                   // the slow part of remove()
+};
+
+// `directory` is created. Overlay needs the right to mount it here; probe first.
+std::unique_ptr<Snapshotter> open_overlay_snapshotter(const std::string& directory);
+std::unique_ptr<Snapshotter> open_copy_snapshotter(const std::string& directory);
+// Empty when overlay can be mounted in `directory` by this process, else why not.
+std::string why_no_overlay(const std::string& directory);
+
+// New mount namespace whose mounts do not reach the parent's (MS_REC|MS_SLAVE), so that nothing is
+// left mounted whatever happens. Call before the first thread. The error is an errno.
+std::expected<void, int> try_private_mount_namespace();
+
+}  // namespace kiln
