@@ -218,8 +218,10 @@ struct SystemdUnitPlan {
 
 struct CgroupPlan {
   CgroupDriver driver = CgroupDriver::cgroupfs;
-  // Relative to each hierarchy's mount point, starting with '/'; empty with the systemd driver
-  // until the unit exists.
+  // Clean (no "..", no empty parts). With a leading "/": below each hierarchy's mount point.
+  // Without: below vessel's own cgroup of each v1 hierarchy, and beside it on v2 (a cgroup with
+  // processes cannot hand controllers down), as runc does. Empty with the systemd driver
+  // (the unit decides).
   std::string path;
   std::optional<SystemdUnitPlan> systemd;
   std::string delegate;             // run.oci.delegate-cgroup
