@@ -1,0 +1,113 @@
+#include "oci-spec/json_document.hh"
+
+#include <doctest/doctest.h>
+
+#include "oci-spec/json_output.hh"
+
+namespace {
+
+std::string problem_of(std::string_view text) {
+  try {
+    oci::JsonDocument document(text, "f");
+  } catch (const oci::FormatError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+std::string string_of(std::string_view text) {
+  oci::JsonDocument document(text, "f");
+  REQUIRE(document.root().type == oci::JsonType::string);
+  return std::string(document.root().text);
+}
+
+}  // namespace
+
+TEST_CASE("json: tree in document order") {
+  oci::JsonDocument document(R"( {"a": [1, -2.5e3, true], "b\n": {"c": null}, "d": "x"} )", "f");
+  const oci::JsonNode& root = document.root();
+  CHECK(root.type == oci::JsonType::object);
+  CHECK(root.span == 8);
+  const oci::JsonNode* a = root.begin();
+  CHECK(a->key == "a");
+  CHECK(a->span == 4);
+  CHECK(a->begin()->text == "1");
+  CHECK(a->begin()->next()->text == "-2.5e3");
+  const oci::JsonNode* b = a->next();
+  CHECK(b->key == "b\n");
+  CHECK(b->begin()->type == oci::JsonType::null);
+  CHECK(b->next()->key == "d");
+  CHECK(b->next()->next() == root.end());
+}
+
+TEST_CASE("json: strings") {
+  CHECK(string_of(R"("a\"\\\/\b\f\n\r\t")") == "a\"\\/\b\f\n\r\t");
+  CHECK(string_of(R"("\u0041\u00e9\u20ac\ud83d\ude00")") == "Aé€😀");
+  CHECK(string_of("\"é€😀\"") == "é€😀");
+  CHECK(string_of(R"("")").empty());
+}
+
+TEST_CASE("json: malformed texts are refused with a position") {
+  CHECK(problem_of("") == "f: line 1, column 1: unexpected end, expected a value");
+  CHECK(problem_of("{\n  \"a\": 01}") == "f: line 2, column 9: expected ',' or '}'");
+  for (const char* text : {"{",
+                           "[1,]",
+                           "{\"a\":1,}",
+                           "{'a':1}",
+                           "[1 2]",
+                           "nul",
+                           "+1",
+                           "-",
+                           "1.",
+                           "1e",
+                           ".5",
+                           "1 2",
+                           "\"a",
+                           "\"\\x\"",
+                           "\"\\u12\"",
+                           "\"\\ud800\"",
+                           "\"\\udc00\"",
+                           "\"\\ud800\\u0041\"",
+                           "\"\n\"",
+                           "\"\xff\"",
+                           "\"\xc0\xaf\"",
+                           "\"\xed\xa0\x80\"",
+                           "\"\xf4\x90\x80\x80\"",
+                           "\"\xe2\x82\"",
+                           "{\"a\" 1}",
+                           "{1:2}",
+                           "// x\n1",
+                           "NaN",
+                           "[",
+                           "[1",
+                           "{\"a\":"}) {
+    CAPTURE(text);
+    CHECK(problem_of(text) != "");
+  }
+  CHECK(problem_of(std::string(300, '[')).find("nested too deeply") != std::string::npos);
+  CHECK(problem_of(std::string(200, '[') + std::string(200, ']')) == "");
+}
+
+TEST_CASE("json: writing") {
+  const auto fill = [](oci::JsonOutput& out) {
+    out.begin_object();
+    out.key("a\"\x01");
+    out.begin_array();
+    out.integer(int64_t{-1});
+    out.integer(uint64_t{18446744073709551615u});
+    out.end_array();
+    out.key("e");
+    out.begin_object();
+    out.end_object();
+    out.key("s");
+    out.string("é\xff\n");
+    out.end_object();
+    return out.take();
+  };
+  oci::JsonOutput flat, deep(2);
+  CHECK(fill(flat) ==
+        "{\"a\\\"\\u0001\":[-1,18446744073709551615],\"e\":{},\"s\":\"é\xef\xbf\xbd\\n\"}");
+  CHECK(fill(deep) ==
+        "{\n  \"a\\\"\\u0001\": [\n    -1,\n    18446744073709551615\n  ],\n  \"e\": {},\n"
+        "  \"s\": \"é\xef\xbf\xbd\\n\"\n}");
+}
