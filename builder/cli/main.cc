@@ -3,6 +3,7 @@
 
 #include "builder/cli/output.hh"
 #include "builder/cli/verbs.hh"
+#include "builder/dockerfile/source.hh"
 
 namespace kiln::cli {
 
@@ -85,6 +86,9 @@ int main(std::span<const std::string> words) {
     std::vector<std::string> rest(words.begin(), words.begin() + static_cast<ptrdiff_t>(at));
     rest.insert(rest.end(), words.begin() + static_cast<ptrdiff_t>(at) + 1, words.end());
     return run(*verb, std::move(rest));
+  } catch (const dockerfile::DockerfileError& error) {
+    complain(name, error.render());
+    return error_exit;
   } catch (const std::exception& error) {
     complain(name, error.what());
     return error_exit;

@@ -5,6 +5,7 @@
 namespace kiln::cli {
 
 extern const Verb completion_verb;
+extern const Verb debug_verb;
 extern const Verb help_verb;
 extern const Verb version_verb;
 
@@ -20,6 +21,7 @@ constexpr Option globals[] = {
 };
 
 const Verb* const table[] = {
+    &debug_verb,
     &version_verb,
     &help_verb,
     &completion_verb,
