@@ -1,0 +1,140 @@
+#include "runtime/sys/log.hh"
+
+#include <fcntl.h>
+
+#include <cstdio>
+#include <ctime>
+
+#include "runtime/sys/error.hh"
+#include "runtime/sys/file.hh"
+
+namespace vessel::log {
+
+namespace {
+
+struct Sink {
+  int fd = STDERR_FILENO;
+  bool json = false, debug = false;
+  timespec begin{};
+};
+Sink sink;
+
+const char* name_of(Level level) {
+  switch (level) {
+    case Level::debug:
+      return "debug";
+    case Level::info:
+      return "info";
+    case Level::warning:
+      return "warning";
+    case Level::error:
+      break;
+  }
+  return "error";
+}
+
+// JSON string and Go's %q agree on the escapes used here.
+void append_quoted(std::string& out, std::string_view text) {
+  out += '"';
+  for (char c : text) {
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+          char code[8];
+          std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(c));
+          out += code;
+        } else {
+          out += c;
+        }
+    }
+  }
+  out += '"';
+}
+
+void put(int fd, std::string line) {
+  line += '\n';
+  // A log that cannot be written must not fail the command.
+  [[maybe_unused]] ssize_t ignored = ::write(fd, line.data(), line.size());
+}
+
+}  // namespace
+
+std::string now(bool nanoseconds) {
+  timespec t{};
+  ::clock_gettime(CLOCK_REALTIME, &t);
+  tm parts{};
+  ::gmtime_r(&t.tv_sec, &parts);
+  char text[64];
+  size_t used = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  if (nanoseconds)
+    std::snprintf(text + used, sizeof text - used, ".%09ldZ", t.tv_nsec);
+  else
+    std::snprintf(text + used, sizeof text - used, "Z");
+  return text;
+}
+
+std::string format_line(bool json, std::string_view time, Level level, std::string_view message) {
+  std::string line;
+  if (json) {
+    line = "{\"level\":\"";
+    line.append(name_of(level)).append("\",\"msg\":");
+    append_quoted(line, message);
+    line.append(",\"time\":\"").append(time).append("\"}");
+  } else {
+    line = "time=\"";
+    line.append(time).append("\" level=").append(name_of(level)).append(" msg=");
+    append_quoted(line, message);
+  }
+  return line;
+}
+
+void open(const std::string& path, bool json, bool debug) {
+  ::clock_gettime(CLOCK_MONOTONIC, &sink.begin);
+  sink.json = json;
+  sink.debug = debug;
+  if (!path.empty())
+    sink.fd = open_file(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND, 0644).release();
+  else if (debug)  // the container's process gets another stderr where it has a terminal
+    sink.fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+}
+
+bool debugging() {
+  return sink.debug;
+}
+
+void write(Level level, std::string_view message) {
+  if (level == Level::debug && !sink.debug) return;
+  put(sink.fd, format_line(sink.json, now(false), level, message));
+}
+
+void step(std::string_view message) {
+  if (!sink.debug) return;
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  int64_t us = (t.tv_sec - sink.begin.tv_sec) * 1000000 + (t.tv_nsec - sink.begin.tv_nsec) / 1000;
+  write(Level::debug, std::string(message) + " (" + std::to_string(us) + " µs)");
+}
+
+void fail(std::string_view message) {
+  std::string line = format_line(sink.json, now(false), Level::error, message);
+  put(sink.fd, line);
+  if (sink.fd != STDERR_FILENO)
+    put(STDERR_FILENO, format_line(false, now(false), Level::error, message));
+}
+
+}  // namespace vessel::log

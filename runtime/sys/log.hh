@@ -1,0 +1,33 @@
+// Owns: --log, --log-format and --debug: one line an event, on stderr or in the file.
+// Does not own: which events there are, or exit codes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace vessel::log {
+
+enum class Level : uint8_t { debug, info, warning, error };
+
+// `path` empty: stderr. `json`: one object a line, else logrus' text: time="…" level=… msg="…".
+// The file is opened for appending and kept. Throws SysError.
+void open(const std::string& path, bool json, bool debug);
+
+bool debugging();
+void write(Level level, std::string_view message);
+
+// With --debug: MESSAGE and the time since the program began, in µs; nothing otherwise.
+void step(std::string_view message);
+
+// The command's one error line: into the log, and to stderr too when the log is a file, as callers
+// read either.
+void fail(std::string_view message);
+
+// The line without its newline, for tests. `time` is RFC 3339.
+std::string format_line(bool json, std::string_view time, Level level, std::string_view message);
+
+// RFC 3339 in UTC of now: with nanoseconds as state files want it, or whole seconds.
+std::string now(bool nanoseconds);
+
+}  // namespace vessel::log

@@ -1,0 +1,95 @@
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "runtime/sys/error.hh"
+#include "runtime/sys/file.hh"
+#include "runtime/sys/log.hh"
+#include "runtime/sys/number.hh"
+#include "runtime/sys/process.hh"
+#include "runtime/sys/socket.hh"
+
+using namespace vessel;
+
+TEST_CASE("numbers are the whole text, in range, or nothing") {
+  CHECK(parse_number<uint32_t>("0") == 0);
+  CHECK(parse_number<uint32_t>("4294967295") == 4294967295u);
+  CHECK_FALSE(parse_number<uint32_t>("4294967296"));
+  for (const char* bad : {"", "+1", " 1", "1 ", "0x1", "1a", "-1", "1.0"})
+    CHECK_FALSE(parse_number<uint32_t>(bad));
+  CHECK(parse_number<int>("-1") == -1);
+  CHECK_FALSE(parse_number<int>("65", 1, 64));
+}
+
+TEST_CASE("a process's stat line survives any command name") {
+  auto stat = parse_process_stat(
+      "42 (a) b) (c) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1000 1 "
+      "18446744073709551615 0\n");
+  REQUIRE(stat);
+  CHECK(stat->state == 'S');
+  CHECK(stat->start_time == 987654);
+  CHECK_FALSE(stat->dead());
+  CHECK_FALSE(parse_process_stat("42 (x) S 1 2"));
+  CHECK_FALSE(parse_process_stat(""));
+  CHECK(try_read_process_stat(::getpid()));
+}
+
+TEST_CASE("a file is replaced at once and leaves no temporary behind") {
+  char name[] = "/tmp/vessel-file-XXXXXX";
+  REQUIRE(::mkdtemp(name));
+  std::string dir = name;
+  replace_file(dir + "/a", "one", 0600);
+  replace_file(dir + "/a", "two", 0600);
+  CHECK(read_file(dir + "/a") == "two");
+  CHECK_THROWS_AS(read_file(AT_FDCWD, dir + "/a", 2), Error);
+  CHECK_FALSE(try_read_file(AT_FDCWD, dir + "/b"));
+  CHECK_THROWS_AS(replace_file(dir + "/none/a", "x", 0600), SysError);
+  ::unlink((dir + "/a").c_str());
+  CHECK(::rmdir(name) == 0);
+}
+
+TEST_CASE("messages keep their borders and carry descriptors") {
+  auto [a, b] = make_socket_pair();
+  int pipe_fds[2];
+  REQUIRE(::pipe2(pipe_fds, O_CLOEXEC) == 0);
+  Fd reader(pipe_fds[0]), writer(pipe_fds[1]);
+  CHECK(send_message(a.get(), "first", {writer.get()}));
+  CHECK(send_message(a.get(), "second"));
+  Message m = receive_message(b.get());
+  CHECK(m.bytes == "first");
+  REQUIRE(m.fds.size() == 1);
+  CHECK((::fcntl(m.fds[0].get(), F_GETFD) & FD_CLOEXEC) != 0);
+  CHECK(receive_message(b.get()).bytes == "second");
+  CHECK(send_message(a.get(), std::string(100, 'x')));
+  CHECK_THROWS_AS(receive_message(b.get(), 50), SysError);
+  a.reset();
+  CHECK(receive_message(b.get()).end);
+  CHECK_FALSE(send_message(b.get(), "late"));
+}
+
+TEST_CASE("log lines are what logrus writes") {
+  using log::Level;
+  CHECK(log::format_line(false, "T", Level::error, "a \"b\"\n\\") ==
+        R"(time="T" level=error msg="a \"b\"\n\\")");
+  CHECK(log::format_line(true, "T", Level::warning, "a\x01") ==
+        "{\"level\":\"warning\",\"msg\":\"a\\u0001\",\"time\":\"T\"}");
+  std::string stamp = log::now(true);
+  CHECK(stamp.size() == 30);
+  CHECK(stamp.back() == 'Z');
+}
+
+TEST_CASE("a child is made, signalled, waited for and reaped by descriptor") {
+  Clone child = clone_process({});
+  if (child.pid == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  CHECK_FALSE(wait_gone(child.pidfd, 0));
+  CHECK(send_signal(child.pidfd, SIGKILL));
+  CHECK(wait_gone(child.pidfd, -1));
+  CHECK(exit_code_of(reap(child.pid)) == 137);
+  CHECK_FALSE(send_signal(child.pidfd, 0));
+}
