@@ -42,7 +42,12 @@ class LayerIndex {
   static bool wants_content(std::string_view path, uint64_t size);
 
   void sort();                                          // after the last add()
-  const IndexEntry* find(std::string_view path) const;  // exact path, no links
+  const IndexEntry* find(std::string_view path) const;  // exact path, no links, no whiteouts
+  struct Hides {
+    bool deleted = false;  // the path has a whiteout
+    bool opaque = false;   // the directory hides its lower children
+  };
+  Hides hides(std::string_view path) const;
   std::span<const IndexEntry> entries() const { return entries_; }
   // Entries strictly below `directory` ("" for all).
   std::span<const IndexEntry> below(std::string_view directory) const;
@@ -78,8 +83,14 @@ class MergedIndex {
   std::optional<std::string> read(std::string_view path) const;
 
  private:
-  struct Hit;
-  std::optional<IndexEntry> lookup_in(std::string_view path, size_t layers) const;
+  struct Hit {
+    IndexEntry entry;
+    size_t layer = 0;
+  };
+  std::shared_ptr<const LayerIndex> relocated(std::shared_ptr<const LayerIndex> layer) const;
+  std::optional<Hit> find(std::string_view path, size_t layers) const;  // in the lowest `layers`
+  std::optional<Hit> find_content(std::string_view path) const;         // hard links followed
+  static bool hidden_below(const LayerIndex& layer, std::string_view path);
   std::vector<std::shared_ptr<const LayerIndex>> layers_;
 };
 

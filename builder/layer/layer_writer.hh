@@ -32,7 +32,8 @@ class LayerWriter {
   ~LayerWriter();
   LayerWriter(LayerWriter&&) noexcept;
 
-  // Paths must come in increasing byte order of their tar names; a file of size > 0 needs content.
+  // Paths must come in increasing byte order (a whiteout's being that of its .wh. name); a file of
+  // size > 0 needs content.
   void add(const Entry& entry);
   // Reads exactly entry.size bytes; fewer or more (the file changed meanwhile) is an Error.
   void add(const Entry& entry, ByteSource& content);

@@ -1,6 +1,6 @@
-// Owns: reading a tar stream (ustar, pax, GNU long names and numbers, GNU and pax sparse refused
-// unless dense) into entries, strictly: anything malformed is an Error that names the offset.
-// Does not own: putting entries anywhere (apply.hh) or whether a path is safe to create.
+// Owns: reading a tar stream (ustar, pax, GNU long names and numbers; sparse files are refused)
+// into entries, strictly: anything malformed is an Error that names the offset. Does not own:
+// putting entries anywhere (apply.hh) or whether a path is safe to create.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +30,11 @@ class TarReader {
   void drain();
 
  private:
-  struct Pax;
-  bool read_block(char* block);
+  struct Overrides;
+  bool read_block();  // false at a clean end of the stream
   std::string read_text(uint64_t size, const char* what);
+  std::string clean(std::string_view path, const char* what) const;
+  bool decode_whiteout(Entry& entry) const;
   void skip(uint64_t bytes);
   [[noreturn]] void fail(const std::string& what) const;
 
@@ -43,7 +45,7 @@ class TarReader {
   uint64_t remaining_ = 0;
   uint64_t padding_ = 0;
   bool ended_ = false;
-  Xattrs global_;
+  std::string block_;
 };
 
 }  // namespace kiln

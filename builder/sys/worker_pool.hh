@@ -18,7 +18,8 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // A task must not throw.
+  // A task must not throw, nor wait for other tasks of the same pool (compressing and digesting
+  // do).
   void submit(std::function<void()> task);
   unsigned size() const { return static_cast<unsigned>(threads_.size()); }
 
