@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "builder/snapshot/snapshotter.hh"
 #include "builder/store/store.hh"
 
 namespace kiln {
@@ -16,7 +17,7 @@ struct PruneOptions {
   std::optional<uint64_t> keep_storage;  // bytes: cache goes, least recently used first, until
                                          // the store is no larger
   std::optional<int64_t> unused_since;   // seconds since the epoch: only what is older
-  bool dry_run = false;
+  Snapshotter* snapshots = nullptr;      // null: unpacked trees are left alone
 };
 
 struct Pruned {

@@ -28,6 +28,10 @@ oci::Platform host_platform();
 // compatible).
 bool platform_matches(const oci::Platform& wanted, const oci::Platform& offered);
 
+// The entry that a person means by `text`, without holding or reading it further; see
+// try_load_image(). Throws Error when `text` is ambiguous.
+std::optional<NamedImage> find_image(const Store& store, std::string_view text);
+
 // `text` is a reference in any form, a foreign bare name, an image id or manifest digest, or at
 // least 4 leading hex digits of one. Holds everything that the image consists of. nullopt when
 // there is none; Error when `text` is ambiguous, when blobs are missing, or when no manifest fits
