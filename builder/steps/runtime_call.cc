@@ -1,0 +1,232 @@
+#include "builder/steps/runtime_call.hh"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+
+#include "builder/sys/error.hh"
+
+namespace kiln {
+
+namespace {
+
+constexpr size_t longest_line = 64 * 1024;
+
+struct Pipe {
+  Fd read, write;
+  Pipe() {
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) throw SysError("pipe2");
+    read.reset(ends[0]);
+    write.reset(ends[1]);
+  }
+};
+
+// posix_spawn's file actions and attributes, released on every way out.
+struct SpawnSettings {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  SpawnSettings() {
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    // Its own process group: Ctrl-C reaches kiln alone, which then ends the container in order.
+    posix_spawnattr_setpgroup(&attributes, 0);
+    sigset_t defaults;
+    sigemptyset(&defaults);
+    for (int s : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT}) sigaddset(&defaults, s);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(
+        &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  }
+  ~SpawnSettings() {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  }
+  SpawnSettings(const SpawnSettings&) = delete;
+  SpawnSettings& operator=(const SpawnSettings&) = delete;
+};
+
+pid_t spawn(const std::vector<std::string>& words, int out, int err) {
+  std::vector<char*> argv;
+  for (const std::string& w : words) argv.push_back(const_cast<char*>(w.c_str()));
+  argv.push_back(nullptr);
+  SpawnSettings s;
+  posix_spawn_file_actions_addopen(&s.actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&s.actions, out, 1);
+  posix_spawn_file_actions_adddup2(&s.actions, err, 2);
+  pid_t pid = -1;
+  if (const int e = posix_spawn(&pid, argv[0], &s.actions, &s.attributes, argv.data(), environ))
+    throw SysError("run " + words[0], e);
+  return pid;
+}
+
+int wait_for(pid_t pid) {
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) throw SysError("wait for the runtime");
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Cuts a stream into lines.
+class Lines {
+ public:
+  Lines(Stream stream, const LineSink& sink) : stream_(stream), sink_(sink) {}
+
+  void add(std::string_view data) {
+    while (!data.empty()) {
+      const size_t end = data.find('\n');
+      rest_ += data.substr(0, end);
+      if (end == std::string_view::npos && rest_.size() < longest_line) return;
+      flush();
+      data.remove_prefix(end == std::string_view::npos ? data.size() : end + 1);
+    }
+  }
+  void finish() {
+    if (!rest_.empty()) flush();
+  }
+
+ private:
+  void flush() {
+    if (rest_.ends_with('\r')) rest_.pop_back();
+    sink_(stream_, rest_);
+    rest_.clear();
+  }
+  Stream stream_;
+  const LineSink& sink_;
+  std::string rest_;
+};
+
+std::vector<std::string> command(const RuntimeCall& call, std::initializer_list<std::string> rest) {
+  std::vector<std::string> words = {call.runtime};
+  words.insert(words.end(), call.arguments.begin(), call.arguments.end());
+  words.insert(words.end(), rest);
+  return words;
+}
+
+void end_container(const RuntimeCall& call) {
+  const Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) throw SysError("open /dev/null");
+  wait_for(spawn(command(call, {"delete", "--force", call.id}), null.get(), null.get()));
+}
+
+// Copies both pipes to their sinks until both are closed. False: cancel was requested.
+bool pump(int out, int err, Lines& out_lines, Lines& err_lines, const Cancellation& cancel) {
+  std::array<pollfd, 3> polled = {{{out, POLLIN, 0}, {err, POLLIN, 0}, {cancel.fd(), POLLIN, 0}}};
+  std::array<char, 16384> buffer;
+  while (polled[0].fd >= 0 || polled[1].fd >= 0) {
+    if (poll(polled.data(), polled.size(), -1) < 0) {
+      if (errno == EINTR) continue;
+      throw SysError("poll");
+    }
+    if (polled[2].revents != 0) return false;
+    for (size_t i = 0; i < 2; ++i) {
+      if (polled[i].revents == 0) continue;
+      const ssize_t n = read(polled[i].fd, buffer.data(), buffer.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0)
+        polled[i].fd = -1;
+      else
+        (i == 0 ? out_lines : err_lines).add({buffer.data(), static_cast<size_t>(n)});
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Cancellation::Cancellation() : event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!event_) throw SysError("eventfd");
+}
+
+void Cancellation::request() noexcept {
+  const uint64_t one = 1;
+  // A full counter is a request that has been made already.
+  if (write(event_.get(), &one, sizeof one) < 0) return;
+}
+
+bool Cancellation::requested() const noexcept {
+  pollfd p = {event_.get(), POLLIN, 0};
+  return poll(&p, 1, 0) == 1;
+}
+
+RuntimeEnd run_container(const RuntimeCall& call, const LineSink& sink,
+                         const Cancellation& cancel) {
+  if (cancel.requested()) throw Canceled();
+  // The runtime's own errors come through its log, so that they are told from the command's output.
+  const std::string log = call.bundle + "/runtime.log";
+  Pipe out, err;
+  const pid_t pid = spawn(command(call, {"--log", log, "run", "--bundle", call.bundle, call.id}),
+                          out.write.get(), err.write.get());
+  out.write.reset();
+  err.write.reset();
+  Lines out_lines(Stream::out, sink), err_lines(Stream::err, sink);
+  if (!pump(out.read.get(), err.read.get(), out_lines, err_lines, cancel)) {
+    end_container(call);
+    wait_for(pid);
+    throw Canceled();
+  }
+  out_lines.finish();
+  err_lines.finish();
+  RuntimeEnd end;
+  end.status = wait_for(pid);
+  if (end.status != 0) {
+    const Fd file(open(log.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (file) {
+      std::array<char, 4096> buffer;
+      const ssize_t n = read(file.get(), buffer.data(), buffer.size());
+      if (n > 0) end.message.assign(buffer.data(), static_cast<size_t>(n));
+      while (end.message.ends_with('\n')) end.message.pop_back();
+      end.never_ran = !end.message.empty();
+    }
+  }
+  return end;
+}
+
+std::string find_runtime(std::string_view wanted) {
+  namespace fs = std::filesystem;
+  const auto executable = [](const fs::path& p) { return access(p.c_str(), X_OK) == 0; };
+  const auto in_path = [&](std::string_view name) -> std::string {
+    const char* path = getenv("PATH");
+    std::string_view rest = path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path;
+    while (!rest.empty()) {
+      const size_t colon = rest.find(':');
+      const fs::path candidate = fs::path(rest.substr(0, colon)) / name;
+      if (candidate.is_absolute() && executable(candidate)) return candidate;
+      rest = colon == std::string_view::npos ? "" : rest.substr(colon + 1);
+    }
+    return "";
+  };
+  if (!wanted.empty()) {
+    if (wanted.find('/') != std::string_view::npos) {
+      if (executable(fs::path(wanted))) return fs::absolute(fs::path(wanted));
+      throw Error("runtime " + std::string(wanted) + ": no such executable");
+    }
+    const std::string found = in_path(wanted);
+    if (found.empty()) throw Error("runtime " + std::string(wanted) + ": not found in PATH");
+    return found;
+  }
+  std::error_code ec;
+  const fs::path self = fs::read_symlink("/proc/self/exe", ec);
+  if (!ec)
+    for (const char* beside : {"vessel", "../runtime/vessel", "../sbin/vessel"})
+      if (const fs::path p = self.parent_path() / beside; executable(p))
+        return p.lexically_normal();
+  for (std::string_view name : {"vessel", "crun", "runc"})
+    if (const std::string found = in_path(name); !found.empty()) return found;
+  throw Error(
+      "no OCI runtime: looked for vessel beside kiln and for vessel, crun and runc in PATH; "
+      "name one with --runtime");
+}
+
+}  // namespace kiln

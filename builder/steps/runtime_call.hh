@@ -1,0 +1,59 @@
+// Owns: calling an OCI runtime as a separate program: its command line, the output of the container
+// line by line, cancelling, and what its end meant. Does not own: bundles, or which runtime.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "builder/progress/progress.hh"
+#include "builder/sys/error.hh"
+#include "builder/sys/fd.hh"
+
+namespace kiln {
+
+// Set once (Ctrl-C, another step failed); every wait of a build also waits on its descriptor.
+class Cancellation {
+ public:
+  Cancellation();
+  // Async-signal-safe.
+  void request() noexcept;
+  bool requested() const noexcept;
+  // Readable from the request on.
+  int fd() const { return event_.get(); }
+
+ private:
+  Fd event_;
+};
+
+class Canceled : public Error {
+ public:
+  Canceled() : Error("canceled") {}
+};
+
+struct RuntimeCall {
+  std::string runtime;                 // path of the program
+  std::vector<std::string> arguments;  // before the verb: --root DIR …
+  std::string bundle;
+  std::string id;
+};
+
+struct RuntimeEnd {
+  int status = 0;          // exit code of the container's process, 128 + signal
+  bool never_ran = false;  // the runtime itself failed: `message` says why
+  std::string message;     // the runtime's own last words
+};
+
+using LineSink = std::function<void(Stream, std::string_view)>;
+
+// `RUNTIME [arguments] run --bundle BUNDLE ID` with /dev/null as input. Lines (at most 64 KiB each;
+// longer ones are cut into several) go to `sink` as they come, from this thread. When `cancel`
+// is requested the container is killed and deleted, and Canceled is thrown.
+RuntimeEnd run_container(const RuntimeCall& call, const LineSink& sink, const Cancellation& cancel);
+
+// `kiln` looks for its runtime: `wanted` if given (a path or a name in PATH), else `vessel` beside
+// its own executable, else vessel, crun, runc in PATH. Throws Error that says what was tried.
+std::string find_runtime(std::string_view wanted);
+
+}  // namespace kiln
