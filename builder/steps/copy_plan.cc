@@ -1,0 +1,248 @@
+#include "builder/steps/copy_plan.hh"
+
+#include <algorithm>
+#include <set>
+
+#include "builder/sys/error.hh"
+
+namespace kiln {
+
+namespace {
+
+// Lexically clean and relative: "/a//./b/../c/" becomes "a/c"; ".." never rises above the root.
+std::string clean(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    const std::string_view part = path.substr(0, slash);
+    path = slash == std::string_view::npos ? "" : path.substr(slash + 1);
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      if (!parts.empty()) parts.pop_back();
+      continue;
+    }
+    parts.push_back(part);
+  }
+  std::string out;
+  for (std::string_view part : parts) {
+    if (!out.empty()) out += '/';
+    out += part;
+  }
+  return out;
+}
+
+bool names_directory(std::string_view path) {
+  return path.empty() || path.ends_with('/') || path == "." || path.ends_with("/.") ||
+         path == ".." || path.ends_with("/..");
+}
+
+class Planner {
+ public:
+  Planner(const CopyRequest& request, const SourceTree& tree, std::string_view what,
+          const MergedIndex& base)
+      : request_(request), tree_(tree), what_(what), base_(base) {}
+
+  CopyPlan run() {
+    std::vector<std::string> matches;
+    bool any_wildcard = false;
+    resolve_destination();
+    for (const std::string& source : request_.sources) {
+      if (request_.parents) {
+        add_with_parents(source);
+        continue;
+      }
+      any_wildcard = any_wildcard || has_wildcard(source);
+      for (std::string& m : expand(source)) matches.push_back(std::move(m));
+    }
+    const size_t count = matches.size() + request_.inline_files;
+    if (count > 1 && !into_directory_ && !only_directories(matches))
+      throw Error("several sources, so the destination must be a directory and end with a '/': " +
+                  request_.destination + "/");
+    for (const std::string& m : matches) add(m);
+    if (request_.inline_files > 0) need_directory(into_directory_ ? target_ : parent(target_));
+    plan_.destination = target_;
+    plan_.destination_is_directory = into_directory_;
+    return std::move(plan_);
+  }
+
+ private:
+  static std::string parent(const std::string& path) { return std::string(parent_path(path)); }
+
+  // Directories copy their contents, so several of them may share a destination that has to be
+  // made.
+  bool only_directories(const std::vector<std::string>& matches) const {
+    return request_.inline_files == 0 && std::ranges::all_of(matches, [&](const std::string& m) {
+             const auto e = tree_.stat(m, true);
+             return e && e->entry.type == FileType::directory;
+           });
+  }
+
+  void resolve_destination() {
+    const std::string wanted = absolute_path(request_.destination, request_.working_dir);
+    const auto walked = base_.resolve(wanted, LastLink::follow, Missing::allow);
+    if (!walked) throw SysError("destination " + wanted, walked.error());
+    target_ = walked->path;
+    exists_ = walked->type != WalkNode::Type::missing;
+    is_directory_ = walked->type == WalkNode::Type::directory || target_.empty();
+    into_directory_ = names_directory(request_.destination) || is_directory_;
+    if (exists_ && !is_directory_ && names_directory(request_.destination))
+      throw Error("destination " + wanted + " is a file, not a directory");
+  }
+
+  std::vector<std::string> expand(const std::string& source) const {
+    const std::string path = clean(source);
+    if (path.empty()) return {""};
+    if (has_wildcard(source)) return tree_.expand(path);
+    if (!tree_.stat(path, true)) missing(source);
+    return {path};
+  }
+
+  [[noreturn]] void missing(const std::string& source) const {
+    std::string message = source + ": not found in " + std::string(what_);
+    if (tree_.hidden(clean(source))) message += ": .dockerignore hides it";
+    throw Error(message);
+  }
+
+  // Remembers the directories on the way to `path` that the base does not have.
+  void need_directory(const std::string& path, std::optional<ContextEntry> like = {}) {
+    if (path.empty() || !made_.insert(path).second) return;
+    need_directory(parent(path));
+    if (const auto found = base_.lookup(path)) {
+      if (found->type != FileType::directory)
+        throw Error("/" + path + " is a file in the image, not a directory");
+      return;
+    }
+    plan_.new_directories.push_back({path, std::move(like)});
+  }
+
+  void add(const std::string& path) {
+    auto entry = tree_.stat(path, true);
+    if (!entry) missing(path);
+    CopyItem item;
+    item.source = entry->entry.path;
+    item.directory = entry->entry.type == FileType::directory;
+    if (item.directory) {
+      item.destination = target_;
+      item.destination_exists = is_directory_;
+      if (exists_ && !is_directory_)
+        throw Error("cannot copy a directory over the file /" + target_);
+      item.entries = walk(item.source);
+      need_directory(parent(target_));
+      // Its attributes come from the source, unless something else made it before.
+      if (!is_directory_ && made_.insert(target_).second && item.source.empty())
+        plan_.new_directories.push_back({target_, std::nullopt});
+    } else {
+      const std::string name(base_name(path));
+      // --exclude also takes out what a wildcard brought in at the top.
+      if (request_.exclude && request_.exclude(name, false)) return;
+      item.file = *entry;
+      item.destination = into_directory_ ? join_path(target_, name) : target_;
+      need_directory(parent(item.destination));
+    }
+    plan_.items.push_back(std::move(item));
+  }
+
+  std::vector<ContextEntry> walk(const std::string& directory) const {
+    std::vector<ContextEntry> entries = tree_.walk(directory);
+    if (!request_.exclude) return entries;
+    std::erase_if(entries, [&](const ContextEntry& e) {
+      std::string_view relative = e.entry.path;
+      relative.remove_prefix(std::min(directory.size(), relative.size()));
+      if (relative.starts_with('/')) relative.remove_prefix(1);
+      return !relative.empty() &&
+             request_.exclude(std::string(relative), e.entry.type == FileType::directory);
+    });
+    return entries;
+  }
+
+  // --parents: the path of each match below the root, or below the "/./" pivot, is kept.
+  void add_with_parents(const std::string& source) {
+    const size_t pivot = source.find("/./");
+    const std::string root = clean(pivot == std::string::npos ? "" : source.substr(0, pivot));
+    const std::string pattern = pivot == std::string::npos ? source : source.substr(pivot + 3);
+    if (!root.empty()) {
+      const auto r = tree_.stat(root, true);
+      if (!r || r->entry.type != FileType::directory) missing(root);
+    }
+    const std::string whole = root.empty() ? clean(pattern) : root + "/" + clean(pattern);
+    for (const std::string& match : has_wildcard(whole) ? tree_.expand(whole) : expand(whole)) {
+      const auto entry = tree_.stat(match, false);
+      if (!entry) missing(source);
+      std::string kept = match;
+      kept.erase(0, std::min(root.size(), kept.size()));
+      if (kept.starts_with('/')) kept.erase(0, 1);
+      carry_parents(root, std::string(parent_path(kept)));
+      const std::string destination = join_path(target_, kept);
+      CopyItem item;
+      item.source = entry->entry.path;
+      item.directory = entry->entry.type == FileType::directory;
+      item.destination = destination;
+      const auto there = base_.lookup(destination);
+      item.destination_exists = there && there->type == FileType::directory;
+      if (item.directory)
+        item.entries = walk(item.source);
+      else if (request_.exclude && request_.exclude(kept, false))
+        continue;
+      else
+        item.file = *entry;
+      plan_.items.push_back(std::move(item));
+    }
+  }
+
+  // Makes target/kept with the attributes of root/kept, each level.
+  void carry_parents(const std::string& root, const std::string& kept) {
+    need_directory(target_);
+    if (kept.empty()) return;
+    carry_parents(root, std::string(parent_path(kept)));
+    need_directory(join_path(target_, kept), tree_.stat(join_path(root, kept), true));
+  }
+
+  const CopyRequest& request_;
+  const SourceTree& tree_;
+  std::string_view what_;
+  const MergedIndex& base_;
+  CopyPlan plan_;
+  std::string target_;           // resolved destination
+  bool exists_ = false;          // in the base
+  bool is_directory_ = false;    // in the base
+  bool into_directory_ = false;  // files go below target_
+  std::set<std::string> made_;
+};
+
+}  // namespace
+
+std::string absolute_path(std::string_view path, std::string_view working_dir) {
+  if (path.starts_with('/')) return "/" + clean(path);
+  return "/" + clean(std::string(working_dir) + "/" + std::string(path));
+}
+
+CopyPlan plan_copy(const CopyRequest& request, const SourceTree& tree, std::string_view what,
+                   const MergedIndex& base) {
+  return Planner(request, tree, what, base).run();
+}
+
+oci::Digest digest_plan(const CopyPlan& plan, const SourceTree& tree,
+                        const DigestOptions& options) {
+  oci::Hasher hasher;
+  const auto put = [&](std::string_view text) {
+    hasher.update(std::string_view(std::to_string(text.size()) + ":"));
+    hasher.update(text);
+  };
+  put("kiln copy plan 1");
+  for (const auto& d : plan.new_directories) {
+    put(d.path);
+    put(d.like ? std::to_string(d.like->entry.mode) : "");
+  }
+  for (const CopyItem& item : plan.items) {
+    put(item.destination);
+    put(item.directory ? "d" : "f");
+    const oci::Digest content =
+        item.directory
+            ? tree.digest(item.entries, item.source, options)
+            : tree.digest(std::span(&item.file, 1), parent_path(item.file.entry.path), options);
+    put(content.text());
+  }
+  return hasher.finish();
+}
+
+}  // namespace kiln
