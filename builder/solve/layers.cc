@@ -1,0 +1,190 @@
+#include "builder/solve/layers.hh"
+
+#include "builder/layer/decompress.hh"
+#include "builder/layer/tar_reader.hh"
+#include "builder/sys/error.hh"
+
+namespace kiln::solve {
+
+namespace {
+
+template <class T>
+std::shared_future<T> ready(T value) {
+  std::promise<T> promise;
+  promise.set_value(std::move(value));
+  return promise.get_future().share();
+}
+
+// Keeps what it reads from alive, and checks the digest when the end is reached.
+class LayerSource final : public ByteSource {
+ public:
+  LayerSource(Fd file, const CachedLayer& layer)
+      : file_(std::move(file)), raw_(file_.get()), plain_(decompress(raw_)), layer_(layer) {}
+
+  size_t read(std::span<std::byte> data) override {
+    const size_t n = plain_->read(data);
+    if (n != 0) {
+      hasher_.update(std::span<const std::byte>(data.data(), n));
+    } else if (!checked_) {
+      checked_ = true;
+      if (const oci::Digest found = hasher_.finish(); found != layer_.diff_id)
+        throw Error("layer " + layer_.blob.digest.text() + " unpacks to " + found.text() +
+                    ", its image says " + layer_.diff_id.text());
+    }
+    return n;
+  }
+
+ private:
+  Fd file_;
+  FdSource raw_;
+  std::unique_ptr<ByteSource> plain_;
+  CachedLayer layer_;
+  oci::Hasher hasher_;
+  bool checked_ = false;
+};
+
+// The content of the current entry of a TarReader.
+class EntryContent final : public ByteSource {
+ public:
+  explicit EntryContent(TarReader& tar) : tar_(tar) {}
+  size_t read(std::span<std::byte> data) override { return tar_.read(data); }
+
+ private:
+  TarReader& tar_;
+};
+
+}  // namespace
+
+std::unique_ptr<ByteSource> open_layer(Store& store, const CachedLayer& layer) {
+  return std::make_unique<LayerSource>(store.open_blob(layer.blob.digest), layer);
+}
+
+Layers::Layers(Store& store, Compression compression, bool forced_copy)
+    : store_(store), compression_(compression), forced_copy_(forced_copy) {}
+
+Layers::~Layers() = default;
+
+ChainRef Layers::chain_of(const Image& image) {
+  const std::vector<std::string> keys = chain_ids(image.config.diff_ids);
+  ChainRef chain;
+  for (size_t i = 0; i < keys.size(); ++i)
+    chain = extend(chain, keys[i], CachedLayer{image.manifest.layers[i], image.config.diff_ids[i]});
+  return chain;
+}
+
+ChainRef Layers::extend(const ChainRef& parent, const std::string& key, const CachedLayer& layer) {
+  // The index is found when somebody asks, by index_of().
+  return extend(parent, key, ready(PackedLayer{layer, nullptr}));
+}
+
+ChainRef Layers::extend(const ChainRef& parent, const std::string& key,
+                        std::shared_future<PackedLayer> layer) {
+  return std::make_shared<Chain>(Chain{parent, key, std::move(layer)});
+}
+
+std::mutex& Layers::lock_of(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  auto& slot = key_locks_[key];
+  if (!slot) slot = std::make_unique<std::mutex>();
+  return *slot;
+}
+
+std::shared_ptr<const LayerIndex> Layers::index_of(const CachedLayer& layer) {
+  const std::lock_guard lock(lock_of("index " + layer.diff_id.text()));
+  if (auto stored = store_.layer_index(layer.diff_id))
+    return std::make_shared<const LayerIndex>(std::move(*stored));
+  const auto tar = open_layer(store_, layer);
+  LayerIndex index = LayerIndex::from_tar(*tar);
+  store_.put_layer_index(layer.diff_id, index);
+  return std::make_shared<const LayerIndex>(std::move(index));
+}
+
+MergedIndex Layers::index(const ChainRef& chain) {
+  std::vector<const Chain*> nodes;
+  for (const Chain* c = chain.get(); c != nullptr; c = c->parent.get()) nodes.push_back(c);
+  MergedIndex merged;
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+    const PackedLayer& packed = (*node)->layer.get();
+    merged.push(packed.index ? packed.index : index_of(packed.layer));
+  }
+  return merged;
+}
+
+std::vector<CachedLayer> Layers::packed(const ChainRef& chain) {
+  std::vector<CachedLayer> layers;
+  for (const Chain* c = chain.get(); c != nullptr; c = c->parent.get())
+    layers.insert(layers.begin(), c->layer.get().layer);
+  return layers;
+}
+
+Snapshotter& Layers::snapshots() {
+  const std::lock_guard lock(mutex_);
+  if (!snapshots_) {
+    const std::string directory = store_.sub_directory("snapshots");
+    snapshots_ = forced_copy_ || !why_no_overlay(directory).empty()
+                     ? open_copy_snapshotter(directory)
+                     : open_overlay_snapshotter(directory);
+  }
+  return *snapshots_;
+}
+
+std::string Layers::materialise(const ChainRef& chain) {
+  if (!chain) return "";
+  Snapshotter& snapshotter = snapshots();
+  store_.hold_snapshot(chain->key);
+  if (snapshotter.has(chain->key)) return chain->key;
+  const std::string parent = materialise(chain->parent);
+  const CachedLayer layer = chain->layer.get().layer;
+  const std::lock_guard lock(lock_of("snapshot " + chain->key));
+  if (snapshotter.has(chain->key)) return chain->key;
+  const auto tar = open_layer(store_, layer);
+  const Applied applied = snapshotter.unpack(chain->key, parent, *tar);
+  if (applied.diff_id != layer.diff_id) {
+    snapshotter.remove(chain->key);
+    throw Error("layer " + layer.blob.digest.text() + " unpacks to " + applied.diff_id.text() +
+                ", its image says " + layer.diff_id.text());
+  }
+  return chain->key;
+}
+
+PackedLayer Layers::pack(const std::function<void(LayerWriter&)>& fill) {
+  BlobWriter blob = store_.new_blob();
+  LayerWriter writer(blob, compression_, pool_);
+  fill(writer);
+  LayerBlob made = writer.finish();
+  const auto written = blob.finish(made.digest, made.size);
+  oci::Descriptor descriptor;
+  descriptor.media_type = made.media_type;
+  descriptor.digest = written.digest;
+  descriptor.size = static_cast<int64_t>(written.size);
+  store_.put_layer_index(made.diff_id, made.index);
+  return {{std::move(descriptor), made.diff_id},
+          std::make_shared<const LayerIndex>(std::move(made.index))};
+}
+
+PackedLayer Layers::pack_changes(const std::string& key, const ChangeOptions& options,
+                                 ChangeStats* stats) {
+  return pack([&](LayerWriter& writer) {
+    const ChangeStats found = snapshots().changes(key, writer, options);
+    if (stats != nullptr) *stats = found;
+  });
+}
+
+PackedLayer Layers::restamp(const CachedLayer& layer, std::optional<int64_t> was, int64_t epoch) {
+  const auto source = open_layer(store_, layer);
+  TarReader tar(*source);
+  PackedLayer made = pack([&](LayerWriter& writer) {
+    while (auto entry = tar.next()) {
+      if (entry->mtime > epoch || (was && entry->mtime == *was)) entry->mtime = epoch;
+      EntryContent content(tar);
+      if (entry->type == FileType::file && entry->size > 0)
+        writer.add(*entry, content);
+      else
+        writer.add(*entry);
+    }
+    tar.drain();
+  });
+  return made;
+}
+
+}  // namespace kiln::solve

@@ -1,0 +1,98 @@
+// Owns: root filesystems as chains of layers while a build works on them: layers that are still
+// being packed, their indexes, and unpacking a chain only when a step must run in it.
+// Does not own: which steps there are, or their keys.
+#pragma once
+
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "builder/layer/compress.hh"
+#include "builder/layer/copy_layer.hh"
+#include "builder/snapshot/snapshotter.hh"
+#include "builder/store/cache.hh"
+#include "builder/store/image.hh"
+#include "builder/store/store.hh"
+#include "builder/sys/worker_pool.hh"
+
+namespace kiln::solve {
+
+struct PackedLayer {
+  CachedLayer layer;
+  std::shared_ptr<const LayerIndex> index;
+};
+
+// One layer on top of another; null is the empty root (FROM scratch). `key` names the whole root
+// filesystem up to here: a chain id for an image's layer, the step's key for one that was built.
+struct Chain;
+using ChainRef = std::shared_ptr<const Chain>;
+struct Chain {
+  ChainRef parent;
+  std::string key;
+  std::shared_future<PackedLayer> layer;  // throws what packing threw
+};
+
+inline std::string key_of(const ChainRef& chain) {
+  return chain ? chain->key : "";
+}
+
+// Thread-safe.
+class Layers {
+ public:
+  // `forced_copy`: the copying snapshotter also where overlay would work.
+  Layers(Store& store, Compression compression, bool forced_copy);
+  ~Layers();
+
+  Store& store() { return store_; }
+  WorkerPool& pool() { return pool_; }
+  Compression compression() const { return compression_; }
+
+  // An image's layers. Nothing is read yet.
+  ChainRef chain_of(const Image& image);
+  // A layer from a cache record.
+  ChainRef extend(const ChainRef& parent, const std::string& key, const CachedLayer& layer);
+  // A layer that is being made elsewhere.
+  ChainRef extend(const ChainRef& parent, const std::string& key,
+                  std::shared_future<PackedLayer> layer);
+
+  // What the root filesystem contains; waits for layers that are being packed.
+  MergedIndex index(const ChainRef& chain);
+  // All layers, bottom first; waits likewise.
+  std::vector<CachedLayer> packed(const ChainRef& chain);
+
+  Snapshotter& snapshots();
+  // Unpacks what is not unpacked yet; the key to prepare() or view() with.
+  std::string materialise(const ChainRef& chain);
+
+  // The layer that `fill` writes, as a blob of the store with its index remembered.
+  PackedLayer pack(const std::function<void(LayerWriter&)>& fill);
+  // The changes of a committed snapshot.
+  PackedLayer pack_changes(const std::string& key, const ChangeOptions& options,
+                           ChangeStats* stats = nullptr);
+  // A RUN layer of the cache whose files must not be newer than `epoch`: the same with their times
+  // clamped. `was` is the epoch that it was made under: files of exactly that time were clamped.
+  PackedLayer restamp(const CachedLayer& layer, std::optional<int64_t> was, int64_t epoch);
+
+ private:
+  std::shared_ptr<const LayerIndex> index_of(const CachedLayer& layer);
+  std::mutex& lock_of(const std::string& key);
+
+  Store& store_;
+  Compression compression_;
+  bool forced_copy_;
+  WorkerPool pool_;
+  std::mutex mutex_;
+  std::unique_ptr<Snapshotter> snapshots_;
+  std::map<std::string, std::unique_ptr<std::mutex>> key_locks_;
+};
+
+// Reads a layer's blob as a plain tar. Throws Error at the end if the tar's digest is not
+// `layer.diff_id` (image-spec config.md "DiffID").
+std::unique_ptr<ByteSource> open_layer(Store& store, const CachedLayer& layer);
+
+}  // namespace kiln::solve
