@@ -47,10 +47,6 @@ std::string capability_revision_2(std::string_view value) {
 
 namespace {
 
-bool is_overlay(std::string_view name) {
-  return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
-}
-
 // `list` and `get` are flistxattr or llistxattr and so on, bound to their object.
 template <typename List, typename Get>
 Xattrs collect(XattrFilter filter, std::map<std::string, uint64_t>* dropped, const List& list,
@@ -75,7 +71,7 @@ Xattrs collect(XattrFilter filter, std::map<std::string, uint64_t>* dropped, con
     const std::string name(names.c_str() + at);
     at += name.size() + 1;
     if (filter == XattrFilter::layer && !layer_keeps_xattr(name)) {
-      if (dropped != nullptr && !is_overlay(name)) ++(*dropped)[name];
+      if (dropped != nullptr) ++(*dropped)[name];
       continue;
     }
     value.resize(XATTR_SIZE_MAX);

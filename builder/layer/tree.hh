@@ -19,7 +19,7 @@ std::vector<std::string> list_directory(int directory);
 
 enum class XattrFilter : uint8_t { layer, all };
 // Xattrs of an open file or directory. With `layer`, those that a layer keeps; the others are
-// counted in `dropped` (if given) except overlay's own.
+// counted in `dropped` (if given), overlay's own among them.
 Xattrs read_xattrs(int fd, XattrFilter filter, std::map<std::string, uint64_t>* dropped);
 // The same for a name in a directory, not following a link.
 Xattrs read_xattrs_at(int directory, const std::string& name, XattrFilter filter,

@@ -1,0 +1,113 @@
+// Snapshots as overlay uppers.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "builder/snapshot/base.hh"
+#include "builder/snapshot/copy_tree.hh"
+#include "builder/snapshot/overlay_mount.hh"
+#include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
+
+namespace kiln {
+
+namespace {
+
+class OverlaySnapshotter final : public BaseSnapshotter {
+ public:
+  using BaseSnapshotter::BaseSnapshotter;
+  Kind kind() const override { return Kind::overlay; }
+
+  std::unique_ptr<Rootfs> prepare(const std::string& parent) override {
+    std::vector<std::string> lowers = records_.chain(parent);
+    auto work = std::make_unique<WorkRoot>(records_, records_.make_tree(), parent);
+    if (lowers.empty()) {  // on nothing a plain directory is the same, and cheaper
+      work->plain_at(records_.path() + "/s/" + work->name());
+      return work;
+    }
+    const Fd below = open_dir_at(records_.trees(), lowers.front());
+    const Fd upper = open_dir_at(records_.trees(), work->name());
+    copy_attributes(below.get(), upper.get());  // the root of an overlay is that of its upper
+    make_dir_at(records_.trees(), work->name() + ".w", 0700);
+    mount(*work, {.base = records_.trees(),
+                  .lowers = std::move(lowers),
+                  .upper = work->name(),
+                  .work = work->name() + ".w"});
+    return work;
+  }
+
+  std::unique_ptr<Rootfs> view(const std::string& key) override {
+    std::vector<std::string> lowers = records_.chain(key);
+    auto work = std::make_unique<WorkRoot>(records_, records_.make_tree(), key);
+    // Overlay wants two lowers when there is no upper; the empty tree of this very view is one.
+    lowers.push_back(work->name());
+    if (lowers.size() == 1) {
+      work->plain_at(records_.path() + "/s/" + work->name());
+      return work;
+    }
+    mount(*work, {.base = records_.trees(), .lowers = std::move(lowers)});
+    return work;
+  }
+
+ protected:
+  bool leaves_out_empty() const override { return true; }
+
+  Comparison compare(const std::string& tree, const std::string& parent) override {
+    Comparison out;
+    for (const std::string& lower : records_.chain(parent)) {
+      out.open.push_back(open_dir_at(records_.trees(), lower));
+      out.source.lowers.push_back(out.open.back().get());
+    }
+    out.open.push_back(open_dir_at(records_.trees(), tree));
+    out.source.upper = out.open.back().get();
+    out.source.overlay = true;
+    return out;
+  }
+
+ private:
+  void mount(WorkRoot& work, const OverlayLayers& layers) {
+    if (layers.lowers.size() > max_overlay_lowers)
+      throw Error("overlay cannot stack " + std::to_string(layers.lowers.size()) +
+                  " layers, the kernel's limit is " + std::to_string(max_overlay_lowers));
+    const std::string at = records_.make_mount_point(work.name());
+    try {
+      mount_overlay(layers, at);
+    } catch (...) {
+      records_.remove_mount_point(work.name());
+      throw;
+    }
+    work.mounted_at(at);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Snapshotter> open_overlay_snapshotter(const std::string& directory) {
+  return std::make_unique<OverlaySnapshotter>(directory);
+}
+
+std::string why_no_overlay(const std::string& directory) {
+  try {
+    SnapshotRecords records(directory);
+    WorkRoot lower(records, records.make_tree(), "");
+    WorkRoot upper(records, records.make_tree(), "");
+    make_dir_at(records.trees(), upper.name() + ".w", 0700);
+    const std::string at = records.make_mount_point(upper.name());
+    try {
+      mount_overlay({.base = records.trees(),
+                     .lowers = {lower.name()},
+                     .upper = upper.name(),
+                     .work = upper.name() + ".w"},
+                    at);
+    } catch (...) {
+      records.remove_mount_point(upper.name());
+      throw;
+    }
+    upper.mounted_at(at);
+    return {};
+  } catch (const Error& error) {
+    return error.message();
+  }
+}
+
+}  // namespace kiln

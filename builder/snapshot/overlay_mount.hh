@@ -1,0 +1,34 @@
+// Owns: mounting overlay from directories that are named relative to one directory, by fsconfig's
+// lowerdir+ (6.5) or by mount(2), and the private mount namespace.
+// Does not own: which directories, or what is in them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace kiln {
+
+struct OverlayLayers {
+  int base;                         // every name below is one component inside this directory
+  std::vector<std::string> lowers;  // top first, at least one; at most max_overlay_lowers
+  std::string upper, work;          // both or neither
+};
+
+// OVL_MAX_STACK of the kernel; with names of five characters also what fits mount(2)'s page.
+inline constexpr size_t max_overlay_lowers = 500;
+
+// Mounts at the directory `target` (a path). Writable mounts are `volatile`; as root of the first
+// user namespace redirect_dir, metacopy and index are switched off whatever the module's defaults
+// are. Throws SysError, with the kernel's own words where it gives them.
+void mount_overlay(const OverlayLayers& layers, const std::string& target);
+
+// MNT_DETACH; what is not mounted is fine.
+void unmount(const std::string& target);
+
+// For tests: only mount(2) in this process from now on.
+void forbid_fsconfig(bool forbidden);
+
+// False inside a user namespace, where overlay keeps its marks in user.overlay.*.
+bool in_first_user_namespace();
+
+}  // namespace kiln
