@@ -93,7 +93,8 @@ struct BindMount {
 struct FilesystemMount {
   std::string fs_type;
   std::string source;
-  // Options for fsconfig(2): key and value; no value is a flag.
+  // Options for fsconfig(2): key and value; no value is a flag. fsconfig takes values of up to 255
+  // bytes: a longer one (overlay's lowerdir) needs mount(2).
   std::vector<std::pair<std::string, std::optional<std::string>>> options;
   bool readonly_superblock = false;
   // tmpfs `tmpcopyup`: the content of the directory below is copied in.
@@ -113,6 +114,9 @@ struct MountStep {
   MountAttributes recursive_attributes;  // rro, rnosuid, …: AT_RECURSIVE
   Propagation propagation = Propagation::none;
   std::optional<MountIdmap> idmap;
+  // Option `remount`: nothing new is mounted; the mount at the destination gets the attributes and,
+  // for a FilesystemMount, its superblock the options.
+  bool remount = false;
   bool no_symlink_at_target = false;  // proc, sysfs: CVE-2019-19921
 };
 
@@ -147,7 +151,8 @@ struct RootfsPlan {
   std::vector<std::string> masked_paths, readonly_paths;
   RootSwitch root_switch = RootSwitch::pivot;
   bool bind_console = false;  // the pty slave on /dev/console
-  std::string mount_label;    // SELinux "context=" for every filesystem made
+  // SELinux label for what the runtime mounts by itself; the mounts above have it in their options.
+  std::string mount_label;
 };
 
 // ---- the process
@@ -186,9 +191,9 @@ struct ProcessPlan {
   std::string cwd = "/";
   uint32_t uid = 0, gid = 0;
   std::vector<uint32_t> additional_gids;
-  bool keep_groups = false;  // run.oci.keep_original_groups
-  std::optional<uint32_t> umask;
-  std::optional<CapabilityPlan> capabilities;  // nullopt: leave the kernel's rules alone
+  bool keep_groups = false;                    // run.oci.keep_original_groups
+  std::optional<uint32_t> umask;               // always set: 022 unless the config says otherwise
+  std::optional<CapabilityPlan> capabilities;  // always set: without any in the config, none
   std::vector<RlimitPlan> rlimits;
   bool no_new_privileges = false;
   std::optional<int32_t> oom_score_adj;
@@ -201,7 +206,8 @@ struct ProcessPlan {
   bool new_session_keyring = true;
   bool terminal = false;
   std::optional<oci::Box> console_size;
-  uint32_t preserve_fds = 0;  // beyond stdio and LISTEN_FDS
+  uint32_t preserve_fds = 0;          // beyond stdio and LISTEN_FDS
+  std::vector<std::string> warnings;  // as Plan::warnings, for an exec'ed process
 };
 
 // ---- cgroup
@@ -227,7 +233,9 @@ struct CgroupPlan {
   std::string delegate;             // run.oci.delegate-cgroup
   bool chown_to_container = false;  // config-linux.md "Cgroup ownership"
   bool optional = false;            // rootless without a writable cgroup: go on without one
-  oci::Resources resources;         // with runc's default device rules in front
+  // Device rules complete: a first rule that denies all, and those of the default devices behind
+  // the last rule that denies all, so that later rules of the config still count.
+  oci::Resources resources;
 };
 
 // ---- all of it
@@ -243,13 +251,15 @@ struct Plan {
   oci::Hooks hooks;
   std::map<std::string, std::string> annotations;
   std::string hostname, domainname;
-  std::map<std::string, std::string> sysctl;
+  std::map<std::string, std::string> sysctl;       // path below /proc/sys -> value
   std::map<std::string, std::string> net_devices;  // host name -> name inside
   std::optional<oci::IntelRdt> intel_rdt;
   std::optional<oci::Seccomp> seccomp;
   // noNewPrivileges is false: the filter is loaded before capabilities are dropped.
   bool seccomp_before_capabilities = false;
   bool rootless = false;
+  // runtime.md "Warnings": what was asked for and is left out or deprecated, each with its path.
+  std::vector<std::string> warnings;
 };
 
 }  // namespace vessel

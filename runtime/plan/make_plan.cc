@@ -1,0 +1,92 @@
+#include "runtime/plan/make_plan.hh"
+
+#include <utility>
+
+#include "runtime/plan/rooms.hh"
+
+namespace vessel {
+
+namespace {
+
+const oci::Linux& linux_of(const oci::Config& config) {
+  static const oci::Linux none;
+  return config.linux_ ? *config.linux_ : none;
+}
+
+[[noreturn]] void fail(const std::string& file, const std::vector<PlanProblem>& problems) {
+  std::vector<oci::Problem> list;
+  list.reserve(problems.size());
+  for (const PlanProblem& p : problems) list.push_back({p.path, p.message});
+  throw oci::FormatError(file, std::move(list));
+}
+
+// What is only carried along; last, as it takes the values out of the config.
+void take_over(oci::Config& config, Plan& plan) {
+  plan.hooks = std::move(config.hooks);
+  plan.annotations = std::move(config.annotations);
+  plan.hostname = std::move(config.hostname);
+  plan.domainname = std::move(config.domainname);
+  if (!config.linux_) return;
+  for (auto& [name, device] : config.linux_->net_devices)
+    plan.net_devices.emplace(name, device.name.empty() ? name : std::move(device.name));
+  plan.intel_rdt = std::move(config.linux_->intel_rdt);
+  plan.seccomp = std::move(config.linux_->seccomp);
+  // An object without a default action and rules is how some callers write "no filter".
+  if (plan.seccomp && plan.seccomp->default_action.empty()) plan.seccomp.reset();
+}
+
+}  // namespace
+
+Plan try_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options,
+              std::vector<PlanProblem>& problems) {
+  Problems found;
+  const bool rootless = options.rootless.value_or(facts.euid != 0 || facts.in_user_namespace);
+  const PlanContext context{config, linux_of(config), facts, options, rootless, found};
+
+  Plan plan;
+  plan.id = options.id;
+  plan.bundle = options.bundle;
+  plan.rootless = rootless;
+  plan.namespaces = plan_namespaces(context);
+  check_config(context, plan.namespaces);
+  plan.rootfs = plan_rootfs(context, plan.namespaces);
+  plan.cgroup = plan_cgroup(context, plan.namespaces);
+  plan.sysctl = plan_sysctl(context, plan.namespaces);
+  if (config.process) {
+    const NamespacePlan& n = plan.namespaces;
+    plan.process = plan_process(*config.process, {config, context.linux_, facts, n.new_user,
+                                                  n.joined_user, n.deny_setgroups, found});
+    plan.process.new_session_keyring = !options.no_new_keyring;
+    plan.process.preserve_fds = options.preserve_fds;
+    plan.seccomp_before_capabilities = !config.process->no_new_privileges;
+  }
+  take_over(config, plan);
+  plan.warnings = std::move(found.warnings());
+  problems.insert(problems.end(), found.list().begin(), found.list().end());
+  return plan;
+}
+
+Plan make_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options) {
+  std::vector<PlanProblem> problems;
+  Plan plan = try_plan(std::move(config), facts, options, problems);
+  if (!problems.empty()) fail(options.bundle + "/config.json", problems);
+  return plan;
+}
+
+ProcessPlan make_exec_process_plan(const oci::Process& process, const oci::Config& container,
+                                   const HostFacts& facts, const ExecOptions& options) {
+  Problems found;
+  const oci::Linux& linux_ = linux_of(container);
+  bool new_user = false, joined_user = false;
+  for (const oci::Namespace& n : linux_.namespaces)
+    if (n.type == "user") (n.path.empty() ? new_user : joined_user) = true;
+  ProcessPlan plan =
+      plan_process(process, {container, linux_, facts, new_user, joined_user, false, found});
+  plan.new_session_keyring = !options.no_new_keyring;
+  plan.preserve_fds = options.preserve_fds;
+  plan.warnings = std::move(found.warnings());
+  if (!found.list().empty()) fail("process", found.list());
+  return plan;
+}
+
+}  // namespace vessel

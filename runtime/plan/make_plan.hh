@@ -1,0 +1,45 @@
+// Owns: the way from a config to a Plan. Does not own: reading the config (oci-spec/), probing the
+// host (host/), carrying the plan out.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "oci-spec/runtime_config.hh"
+#include "runtime/host/facts.hh"
+#include "runtime/plan/plan.hh"
+#include "runtime/plan/problems.hh"
+
+namespace vessel {
+
+struct PlanOptions {
+  std::string id;
+  std::string bundle;  // absolute
+  bool systemd_cgroup = false;
+  bool no_pivot = false;
+  bool no_new_keyring = false;
+  std::optional<bool> rootless;  // nullopt: without euid 0, or in a user namespace
+  uint32_t preserve_fds = 0;
+};
+
+// Decides everything about a container. Throws oci::FormatError, named after the bundle's
+// config.json, with every problem: what is wrong in the config and what this host cannot do.
+Plan make_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options);
+
+// The same without throwing, for `check`: the plan is of use only when `problems` stays empty.
+Plan try_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options,
+              std::vector<PlanProblem>& problems);
+
+struct ExecOptions {
+  bool no_new_keyring = true;  // exec stays in the container's session keyring
+  uint32_t preserve_fds = 0;
+};
+
+// A further process for a container made from `container`: what belongs to the container and not
+// to one process (user namespace, personality, memory policy, annotations) comes from there.
+// Throws oci::FormatError.
+ProcessPlan make_exec_process_plan(const oci::Process& process, const oci::Config& container,
+                                   const HostFacts& facts, const ExecOptions& options);
+
+}  // namespace vessel
