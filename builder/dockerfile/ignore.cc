@@ -93,6 +93,13 @@ bool IgnoreMatcher::matches(std::string_view path, const Parent& parent, Parent&
   return matched;
 }
 
+bool IgnoreMatcher::ignores_everything() const {
+  return !has_exceptions_ && std::ranges::any_of(patterns_, [](const Entry& entry) {
+    const std::string& text = entry.pattern.text();
+    return text == "*" || text == "**" || text == "**/*";
+  });
+}
+
 bool IgnoreMatcher::may_hold_exception(std::string_view directory) const {
   const std::string inside = std::string(directory) + "/";
   return std::ranges::any_of(patterns_, [&](const Entry& entry) {

@@ -67,6 +67,8 @@ class IgnoreMatcher {
   bool has_exceptions() const { return has_exceptions_; }
   // An excluded directory that cannot hold an exception need not be walked.
   bool may_hold_exception(std::string_view directory) const;
+  // "*" or the like without any exception: nothing of the context is left.
+  bool ignores_everything() const;
   bool empty() const { return patterns_.empty(); }
 
  private:

@@ -73,7 +73,10 @@ class TreeParser {
     std::string logical;
     bool ended = !continues(line);
     logical += line;
-    if (ended && logical.empty()) return;
+    if (ended && logical.empty()) {
+      comments_.clear();  // a blank line parts comments from the instruction below
+      return;
+    }
     bool blank_inside = false;
     while (!ended && next_line(raw)) {
       line = without_ending(raw);
