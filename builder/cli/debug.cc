@@ -1,19 +1,26 @@
 // `kiln debug`: what the Dockerfile parser of the build makes of a text. It calls the same
 // functions as the build; there is no second parser.
-#include <cstdio>
+#include <fcntl.h>
 
 #include "builder/cli/output.hh"
-#include "builder/cli/text_file.hh"
 #include "builder/cli/verb.hh"
 #include "builder/dockerfile/expander.hh"
 #include "builder/dockerfile/file.hh"
 #include "builder/dockerfile/ignore.hh"
+#include "builder/sys/file.hh"
 
 namespace kiln::cli {
 
 namespace {
 
 using Operands = std::span<const std::string>;
+
+constexpr size_t most_bytes = size_t{16} << 20;
+
+std::string read_text_file(const std::string& path) {
+  if (path == "-") return read_fd(STDIN_FILENO, most_bytes, "standard input");
+  return read_file_at(AT_FDCWD, path, most_bytes);
+}
 
 dockerfile::Lookup environment(const Arguments& arguments) {
   std::vector<std::string> variables = arguments.values("env");

@@ -4,6 +4,7 @@
 
 namespace kiln::cli {
 
+extern const Verb check_verb;
 extern const Verb completion_verb;
 extern const Verb debug_verb;
 extern const Verb help_verb;
@@ -21,6 +22,7 @@ constexpr Option globals[] = {
 };
 
 const Verb* const table[] = {
+    &check_verb,
     &debug_verb,
     &version_verb,
     &help_verb,

@@ -183,4 +183,13 @@ std::string go_quoted(std::string_view text) {
   return result + '"';
 }
 
+std::string visible(std::string_view text) {
+  std::string result;
+  for (const char32_t c : characters(text)) {
+    const bool control = c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= invalid_byte && c < 0xE000);
+    append_character(result, control && c != '\n' && c != '\t' ? U'?' : c);
+  }
+  return result;
+}
+
 }  // namespace kiln::dockerfile

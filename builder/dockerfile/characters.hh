@@ -35,4 +35,8 @@ std::string upper(std::string_view text);
 // Double quotes around, with Go's escapes: the notation of BuildKit's parse trees.
 std::string go_quoted(std::string_view text);
 
+// For messages: control characters become '?', so that a foreign Dockerfile cannot steer a
+// terminal. Newlines and tabs stay.
+std::string visible(std::string_view text);
+
 }  // namespace kiln::dockerfile

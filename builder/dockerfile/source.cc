@@ -66,7 +66,7 @@ std::string Source::excerpt(const SourceRange& range) const {
   const size_t column = std::min(range.begin > start ? range.begin - start : 0, text.size());
   const size_t last = std::clamp(range.end > start ? range.end - start : 0, column, text.size());
 
-  std::string result = "  " + number + " | " + std::string(text) + "\n  ";
+  std::string result = "  " + number + " | " + visible(text) + "\n  ";
   result += std::string(number.size(), ' ') + " | ";
   // Tabs stay tabs, so that the caret stands below its character in any terminal.
   for (const char32_t c : characters(text.substr(0, column))) result += c == '\t' ? '\t' : ' ';
@@ -76,9 +76,9 @@ std::string Source::excerpt(const SourceRange& range) const {
 
 DockerfileError::DockerfileError(const Source& source, const SourceRange& range,
                                  const std::string& message, std::string hint)
-    : Error(source.position(range) + ": " + message),
+    : Error(source.position(range) + ": " + visible(message)),
       range_(range),
-      reason_(message),
+      reason_(visible(message)),
       excerpt_(source.excerpt(range)),
       hint_(std::move(hint)) {}
 

@@ -92,7 +92,7 @@ LintOptions parse_lint_options(std::string_view text) {
 }
 
 void LintCollector::add(std::string_view rule, const dockerfile::Instruction& instruction,
-                        std::string message, std::string_view text) {
+                        const std::string& message, std::string_view text) {
   for (const std::string& comment : instruction.comments) {
     if (!comment.starts_with("check=")) continue;
     try {
@@ -109,16 +109,16 @@ void LintCollector::add(std::string_view rule, const dockerfile::Instruction& in
   } else {
     range = source_.find(range, text);
   }
-  add(rule, range, std::move(message));
+  add(rule, range, message);
 }
 
 void LintCollector::add(std::string_view name, const dockerfile::SourceRange& range,
-                        std::string message) {
+                        const std::string& message) {
   const auto rule = std::ranges::find(lint_rules(), name, &Rule::name);
   const bool on = rule->experimental
                       ? options_.experimental_all || options_.experimental.contains(name)
                       : !options_.skip_all && !options_.skip.contains(name);
-  if (on) findings_.push_back({&*rule, range, std::move(message)});
+  if (on) findings_.push_back({&*rule, range, dockerfile::visible(message)});
 }
 
 LintResult LintCollector::take() {

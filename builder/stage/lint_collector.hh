@@ -16,9 +16,9 @@ class LintCollector {
       : source_(source), options_(std::move(options)) {}
 
   // About `instruction`; the carets stand below `text` if that is found in it.
-  void add(std::string_view rule, const dockerfile::Instruction& instruction, std::string message,
-           std::string_view text = {});
-  void add(std::string_view rule, const dockerfile::SourceRange& range, std::string message);
+  void add(std::string_view rule, const dockerfile::Instruction& instruction,
+           const std::string& message, std::string_view text = {});
+  void add(std::string_view rule, const dockerfile::SourceRange& range, const std::string& message);
 
   LintResult take();
 

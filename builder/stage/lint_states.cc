@@ -79,8 +79,15 @@ class StageLint {
       if (!followed_.whole && hint.empty()) continue;
       collector_.add("UndefinedVar", instruction,
                      "variable '$" + name + "' is not defined" + (hint.empty() ? "" : ", ") + hint,
-                     name);
+                     written(instruction, name));
     }
+  }
+
+  // The reference as it stands in the text, for the carets: `$name` or `${name`.
+  static std::string written(const Instruction& instruction, const std::string& name) {
+    const std::string braced = "${" + name;
+    if (instruction.original.contains(braced)) return braced;
+    return "$" + name;
   }
 
   static std::vector<std::string> dollar_names(const Variables& variables) {
