@@ -46,7 +46,6 @@ class TerminalProxy {
     char data[16384];
     size_t begin = 0, end = 0;
     bool empty() const { return begin == end; }
-    bool full() const { return end == sizeof data; }
   };
   void read_into(Buffer& buffer, int from, bool& gone);
   void write_from(Buffer& buffer, int to, bool& gone);

@@ -1,5 +1,6 @@
-// Owns: the container's terminal: opening the pty, handing the master over, becoming its session.
-// Does not own: the proxy for a foreground run (proxy.hh), binding /dev/console (rootfs/).
+// Owns: the container's terminal: opening the pty, becoming its session.
+// Does not own: the proxy for a foreground run (proxy.hh), binding /dev/console (rootfs/),
+// sending the master to --console-socket (sys/socket.hh).
 #pragma once
 
 #include <cstdint>
@@ -25,11 +26,5 @@ void set_terminal_size(int terminal, const oci::Box& size);
 // New session with `slave` as its controlling terminal and as stdin, stdout and stderr. The slave
 // becomes `uid`'s unless that is not mapped here.
 void adopt_terminal(int slave, uint32_t uid);
-
-// --console-socket: connects to the stream socket `path`. To be done before anything is made.
-Fd connect_console_socket(const std::string& path);
-
-// Sends `master` (SCM_RIGHTS, with a name as the payload as runc does) over a connected socket.
-void send_terminal(int socket, int master);
 
 }  // namespace vessel
