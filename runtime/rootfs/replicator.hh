@@ -15,6 +15,7 @@ class Replicator {
   explicit Replicator(Fd detached) : mount_(static_cast<Fd&&>(detached)) {}
 
   explicit operator bool() const { return static_cast<bool>(mount_); }
+  bool attached() const { return attached_; }
   int mount() const { return mount_.get(); }
   // On top of what `target` is; its type (directory or not) must match. Throws SysError.
   void attach(int target);

@@ -21,33 +21,20 @@
 #include <sys/types.h>
 
 #include <cstddef>
-#include <optional>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/host/facts.hh"
 #include "runtime/plan/plan.hh"
+#include "runtime/rootfs/mount_step.hh"
 #include "runtime/rootfs/replicator.hh"
+#include "runtime/rootfs/services.hh"
 #include "runtime/sys/fd.hh"
-#include "runtime/sys/fd_batch.hh"
+#include "runtime/sys/resolve.hh"
 
 namespace vessel {
-
-// What init may not do itself; launch/ asks the parent, tests do it in place. Indices are positions
-// in RootfsPlan::mounts and RootfsPlan::devices. Each call returns an open descriptor or throws.
-class RootfsServices {
- public:
-  virtual ~RootfsServices() = default;
-  // A detached clone of the root's tree; asked for only when init cannot reach RootfsPlan::path.
-  virtual Fd open_root() = 0;
-  // The detached tree of a bind mount, its id mapping applied. Asked for exactly the mounts that
-  // served_sources() lists, in that order: the parent can send them ahead.
-  virtual Fd open_source(size_t mount) = 0;
-  // The user namespace whose mappings a file system mount takes (MountStep::idmap).
-  virtual Fd idmap_namespace(size_t mount) = 0;
-  // A detached clone of the host's node; asked for only when init cannot reach it.
-  virtual Fd open_device(size_t device) = 0;
-};
 
 // The bind mounts whose source the parent opens: those with an id mapping (it needs privilege over
 // the source's file system) and, in a user namespace that a privileged caller made, all (the
@@ -80,30 +67,36 @@ class RootfsSetup {
   // before the switch: it then goes away with the one umount of all, instead of paying for one of
   // its own (50 to 85 µs) when it is closed. `mount` stays usable.
   void park_at_switch(int mount) { parked_.push_back(mount); }
-  // For launch/: the container's cgroup on v2 as an absolute path of the host, used when a cgroup2
-  // mount is refused in a user namespace.
-  void set_cgroup2_path(std::string path) { cgroup2_path_ = std::move(path); }
+  // For launch/, before mounts(): the container's cgroups, hierarchy -> absolute directory on the
+  // host, as CgroupRecord::paths. What is absent is taken from init's own membership.
+  void set_cgroup_paths(std::map<std::string, std::string> paths) {
+    environment_.cgroup_paths = std::move(paths);
+  }
 
  private:
-  void run_mount(size_t index);
-  void make_device(size_t index);
+  void make_device(const DeviceStep& step, size_t index);
+  void bind_device(const ParentInRoot& parent, const DeviceStep& step, size_t index);
   void make_symlink(const SymlinkStep& step);
-  void restrict_readonly(const std::string& path);
-  void restrict_masked(const std::string& path);
-  bool in_user_namespace() const;
+  void make_readonly(const std::string& path);
+  void mask(const std::string& path);
+  void set_file_mask(Fd null_device);
+  Replicator mask_for_directories();
+  const ParentInRoot& parent_of(const std::string& path);
+  void detach_old_root();
+  void move_root();
 
   const Plan& plan_;
   const RootfsPlan& rootfs_;
-  const CgroupLayout layout_;
-  RootfsServices& services_;
-  std::string cgroup2_path_;
+  MountEnvironment environment_;
   Fd root_;
-  std::optional<mode_t> caller_umask_;
-  std::vector<Fd> readonly_at_finish_;  // tmpfs and /dev: written to until then
+  mode_t caller_umask_ = 0;
+  bool umask_changed_ = false;
   std::vector<int> parked_;
-  Fd null_;  // the container's /dev/null as devices() made it
+  ParentInRoot last_parent_;  // of devices and links: nearly all lie in /dev
+  std::string last_parent_path_;
+  Fd null_;  // /dev/null as devices() made it
   Replicator masked_file_, masked_directory_;
-  FdBatch done_;
+  PendingChanges masked_readonly_;
 };
 
 }  // namespace vessel

@@ -1,0 +1,51 @@
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "runtime/rootfs/mount_step.hh"
+#include "runtime/rootfs/rootfs.hh"
+#include "runtime/rootfs/sources.hh"
+#include "runtime/sys/error.hh"
+
+namespace vessel {
+
+namespace {
+
+bool is_served(const Plan& plan, const MountStep& step) {
+  if (!std::holds_alternative<BindMount>(step.what)) return false;
+  if (step.idmap) return true;
+  return (plan.namespaces.new_user || plan.namespaces.joined_user) && !plan.rootless;
+}
+
+// The parent's clones are peers of the host's shared mounts. In init's own copy of the mounts
+// prepare() has already made them what the plan says of the root; the clones follow it.
+MountChange inherited_propagation(Propagation of_root) {
+  MountChange change = propagation_change(of_root);
+  if (change.propagation != MountChange{}.propagation) change.recursive = true;
+  return change;
+}
+
+}  // namespace
+
+std::vector<size_t> served_sources(const Plan& plan) {
+  std::vector<size_t> served;
+  for (size_t i = 0; i < plan.rootfs.mounts.size(); ++i)
+    if (is_served(plan, plan.rootfs.mounts[i])) served.push_back(i);
+  return served;
+}
+
+void mount_bind(MountEnvironment& environment, const MountStep& step, size_t index,
+                const BindMount& bind) {
+  const bool served = is_served(environment.plan, step);
+  Fd tree = served ? environment.services.open_source(index) : open_bind_source(bind);
+  Fd target = open_bind_target(environment, step, tree.get());
+  PendingChanges inherited;
+  if (served && step.propagation == Propagation::none)
+    inherited.apply(tree.get(), inherited_propagation(environment.plan.rootfs.propagation));
+  place(environment, tree.get(), target.get(), step);
+  inherited.finish(tree.get(), environment);
+  environment.done.add(std::move(tree));
+  environment.done.add(std::move(target));
+}
+
+}  // namespace vessel

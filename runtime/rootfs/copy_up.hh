@@ -1,0 +1,13 @@
+// Owns: copying what an image has in a directory into the tmpfs that will cover it (tmpcopyup).
+// Does not own: that tmpfs, its own mode and owner included.
+#pragma once
+
+namespace vessel {
+
+// Copies the content of the directory `from` (O_PATH is enough) into the empty directory `to`.
+// Links are copied as links, never followed; hard
+// links between the copied files stay hard links; sockets are left out. Mounts below `from` are
+// not entered. Throws SysError naming the file.
+void copy_up(int from, int to);
+
+}  // namespace vessel

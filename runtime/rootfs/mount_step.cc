@@ -1,0 +1,170 @@
+#include "runtime/rootfs/mount_step.hh"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "runtime/sys/error.hh"
+#include "runtime/sys/resolve.hh"
+
+namespace vessel {
+
+namespace {
+
+// Nobody who wrote "/data" meant procfs; an image that makes /data a link into it did
+// (CVE-2019-16884). Destinations that say /proc themselves are the plan's to judge.
+void refuse_procfs(int target, const std::string& destination) {
+  struct statfs fs {};
+  if (fstatfs(target, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC)
+    throw Error("a symbolic link in the root leads from " + destination +
+                " into a proc file system");
+}
+
+// Most destinations have no link on the way, and then one call settles it. An empty result means
+// that nothing is there yet.
+Fd find_target(int root, const MountStep& step, int flags) {
+  Fd target = try_resolve_in_root(root, step.destination, flags, 0, Symlinks::refuse);
+  if (target) return target;
+  if (errno == ELOOP) {
+    if (step.no_symlink_at_target)
+      throw Error(
+          "the destination is or lies behind a symbolic link in the root; this file system "
+          "is only mounted on an ordinary directory");
+    target = try_resolve_in_root(root, step.destination, flags);
+    if (target) {
+      refuse_procfs(target.get(), step.destination);
+      return target;
+    }
+  }
+  if (errno != ENOENT) throw SysError("open the destination");
+  return Fd();
+}
+
+}  // namespace
+
+const ProcFs& MountEnvironment::proc() {
+  if (!procfs) procfs = ProcFs::open();
+  return *procfs;
+}
+
+void run_mount(MountEnvironment& environment, const MountStep& step, size_t index) {
+  if (const auto* filesystem = std::get_if<FilesystemMount>(&step.what))
+    mount_filesystem(environment, step, index, *filesystem);
+  else if (const auto* bind = std::get_if<BindMount>(&step.what))
+    mount_bind(environment, step, index, *bind);
+  else
+    mount_cgroup(environment, step, std::get<CgroupMount>(step.what));
+}
+
+DirectoryTarget open_directory_target(const MountEnvironment& environment, const MountStep& step) {
+  Fd target = find_target(environment.root, step, O_PATH | O_DIRECTORY);
+  if (target) return {std::move(target), false};
+  target = make_directory_in_root(environment.root, step.destination);
+  refuse_procfs(target.get(), step.destination);
+  return {std::move(target), true};
+}
+
+Fd open_bind_target(const MountEnvironment& environment, const MountStep& step, int source) {
+  Fd target = find_target(environment.root, step, O_PATH);
+  if (target) return target;
+  struct stat status {};
+  if (fstat(source, &status) < 0) throw SysError("fstat the source");
+  return S_ISDIR(status.st_mode) ? make_directory_in_root(environment.root, step.destination)
+                                 : make_file_in_root(environment.root, step.destination);
+}
+
+void PendingChanges::apply(int detached, const MountChange& change) {
+  if (change.empty() || try_change_mount(detached, change)) return;
+  // ENOSYS: a kernel before 5.12. EPERM: a filter that hides the call, or a flag that is locked;
+  // the older way fails for the latter too.
+  if (errno != ENOSYS && errno != EPERM) throw SysError("set mount options");
+  pending_.push_back({change, errno});
+}
+
+void PendingChanges::finish(int attached, MountEnvironment& environment) const {
+  for (const Pending& pending : pending_) {
+    const MountChange& change = pending.change;
+    if (change.recursive && (change.set | change.clear) && pending.error == EPERM)
+      throw SysError("set recursive mount options", pending.error);
+    try {
+      change_attached_mount(attached, change, environment.proc());
+    } catch (Error& error) {
+      if (change.clear)
+        error.prepend("clear " + mount_attribute_names(change.clear) +
+                      " (locked in a user namespace?)");
+      throw;
+    }
+  }
+}
+
+void place(MountEnvironment& environment, int tree, int target, const MountStep& step,
+           uint64_t already) {
+  // The mount's own options first, then the recursive ones, which then hold for it too.
+  MountChange own{step.attributes.set & ~already, step.attributes.clear, 0, false};
+  MountChange recursive{step.recursive_attributes.set, step.recursive_attributes.clear, 0, true};
+  const MountChange propagation = propagation_change(step.propagation);
+  (propagation.recursive ? recursive : own).propagation = propagation.propagation;
+
+  PendingChanges changes;
+  changes.apply(tree, own);
+  changes.apply(tree, recursive);
+  if (!try_attach_tree(tree, target)) {
+    if (errno == ENOTDIR) throw Error("a file cannot be mounted on a directory or the reverse");
+    throw SysError("move_mount");
+  }
+  changes.finish(tree, environment);
+}
+
+void place_host_tree(MountEnvironment& environment, const char* path, unsigned flags, int target,
+                     const MountStep& step, uint64_t more_attributes) {
+  Fd tree = clone_tree(AT_FDCWD, path, flags);
+  MountStep adjusted = step;
+  adjusted.attributes.set |= more_attributes;
+  place(environment, tree.get(), target, adjusted);
+  environment.done.add(std::move(tree));
+}
+
+bool try_mount_on(int directory, const char* source, const char* type, unsigned long flags,
+                  const char* data) noexcept {
+  return fchdir(directory) == 0 && ::mount(source, ".", type, flags, data) == 0;
+}
+
+MountChange propagation_change(Propagation propagation) {
+  MountChange change;
+  switch (propagation) {
+    case Propagation::none:
+      break;
+    case Propagation::rshared:
+      change.recursive = true;
+      [[fallthrough]];
+    case Propagation::shared:
+      change.propagation = MS_SHARED;
+      break;
+    case Propagation::rslave:
+      change.recursive = true;
+      [[fallthrough]];
+    case Propagation::slave:
+      change.propagation = MS_SLAVE;
+      break;
+    case Propagation::rprivate:
+      change.recursive = true;
+      [[fallthrough]];
+    case Propagation::private_:
+      change.propagation = MS_PRIVATE;
+      break;
+    case Propagation::runbindable:
+      change.recursive = true;
+      [[fallthrough]];
+    case Propagation::unbindable:
+      change.propagation = MS_UNBINDABLE;
+      break;
+  }
+  return change;
+}
+
+}  // namespace vessel

@@ -1,0 +1,17 @@
+#include "runtime/rootfs/replicator.hh"
+
+#include "runtime/sys/mount_api.hh"
+
+namespace vessel {
+
+void Replicator::attach(int target) {
+  if (!attached_) {
+    attach_tree(mount_.get(), target);
+    attached_ = true;
+    return;
+  }
+  const Fd clone = clone_tree(mount_.get(), "", 0);
+  attach_tree(clone.get(), target);
+}
+
+}  // namespace vessel
