@@ -1,0 +1,116 @@
+// Cgroup::apply, apply_devices and update: the lists of writes performed.
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "runtime/cgroup/device_program.hh"
+#include "runtime/cgroup/device_rules.hh"
+#include "runtime/cgroup/files.hh"
+#include "runtime/cgroup/state.hh"
+#include "runtime/cgroup/systemd_unit.hh"
+#include "runtime/sys/error.hh"
+
+namespace vessel {
+
+namespace {
+
+[[noreturn]] void fail(const CgroupWrite& write, const std::string& dir, int error) {
+  std::string text = write.json_path + ": write " + write.value + " to " + write.file + ": ";
+  if (error == ENOENT) {
+    text += "this kernel has no such file for the cgroup";
+  } else if (error == EBUSY && write.file == "memory.limit_in_bytes") {
+    // The kernel could not free enough: say how much is in use.
+    auto usage = try_read_cgroup(dir, "memory.usage_in_bytes");
+    auto peak = try_read_cgroup(dir, "memory.max_usage_in_bytes");
+    text += "unable to set memory limit to " + write.value +
+            " (current usage: " + std::string(usage ? trim(*usage) : "?") +
+            ", peak usage: " + std::string(peak ? trim(*peak) : "?") + ")";
+  } else {
+    text += error_text(error);
+  }
+  throw Error(text);
+}
+
+// `dir_of` gives the directory of a write's controller.
+template <typename DirOf>
+void perform(const std::vector<CgroupWrite>& writes, DirOf dir_of) {
+  std::vector<const CgroupWrite*> again;
+  for (const CgroupWrite& write : writes) {
+    const std::string* dir = dir_of(write);
+    int error = dir ? try_write_cgroup(*dir, write.file, write.value) : ENOENT;
+    if (error == 0) continue;
+    if (error == ENOENT && write.rule == WriteRule::if_present) continue;
+    if (error == EINVAL && write.rule == WriteRule::retry_last)
+      again.push_back(&write);
+    else
+      fail(write, dir ? *dir : std::string(), error);
+  }
+  for (const CgroupWrite* write : again) {
+    const std::string* dir = dir_of(*write);
+    if (int error = try_write_cgroup(*dir, write->file, write->value)) fail(*write, *dir, error);
+  }
+}
+
+}  // namespace
+
+void Cgroup::apply(const oci::Resources& given) {
+  if (none() && !state_->unit) {
+    // Throws when something is asked for that a container without a cgroup cannot have.
+    CgroupView nothing{[](std::string_view) { return ControllerAt::nowhere; },
+                       [](std::string_view, std::string_view) { return std::nullopt; }, true};
+    resource_writes(given, nothing);
+    return;
+  }
+  if (state_->unit) state_->unit->set_resources(given, state_->warnings);
+  oci::Resources rounded;
+  if (!state_->record.unit.empty()) rounded = rounded_for_systemd(given);
+  const oci::Resources& resources = state_->record.unit.empty() ? given : rounded;
+  CgroupView view{
+      [&](std::string_view controller) { return state_->where(controller); },
+      [&](std::string_view controller, std::string_view file) -> std::optional<std::string> {
+        const std::string* dir = state_->dir_of(controller);
+        auto text = dir ? try_read_cgroup(*dir, file) : std::unexpected(ENOENT);
+        if (!text) return {};
+        return std::move(*text);
+      },
+      state_->fresh};
+  CgroupWrites list = resource_writes(resources, view);
+  perform(list.writes, [&](const CgroupWrite& write) {
+    return write.v2 ? state_->v2_dir() : state_->v1_dir(write.controller);
+  });
+  std::ranges::move(list.warnings, std::back_inserter(state_->warnings));
+}
+
+void Cgroup::update(const oci::Resources& change) {
+  if (!state_->record.unit.empty() && !state_->unit)
+    state_->unit = SystemdUnit::existing(state_->record.unit, state_->record.user_bus,
+                                         state_->v2_dir() && state_->record.paths.size() == 1);
+  oci::Resources limits = change;
+  limits.devices.clear();  // CRI sends them; the rules of a container are fixed when it is made
+  apply(limits);
+}
+
+void Cgroup::apply_devices(const oci::Resources& resources) {
+  if (none() || resources.devices.empty()) return;
+  NormalRules rules = normal_rules(resources.devices);
+  if (const std::string* dir = state_->v1_dir("devices")) {
+    // In a user namespace the kernel refuses (EPERM), and mknod is refused there anyway.
+    if (state_->rootless) return;
+    perform(device_writes_v1(rules), [&](const CgroupWrite&) { return dir; });
+    return;
+  }
+  const std::string* dir = state_->v2_dir();
+  if (!dir) return;
+  try {
+    Fd fd(::open(dir->c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+    if (!fd) throw SysError("open cgroup " + *dir);
+    Fd program = load_device_program(device_program(rules));
+    attach_device_program(fd.get(), program.get(), state_->made.contains(""));
+  } catch (SysError& error) {
+    // bpf(2) is closed to user namespaces, and so is mknod of devices.
+    if (state_->rootless && (error.code() == EPERM || error.code() == EACCES)) return;
+    throw error.prepend("linux.resources.devices");
+  }
+}
+
+}  // namespace vessel
