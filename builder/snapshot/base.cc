@@ -43,6 +43,7 @@ void WorkRoot::commit_as(const std::string& key, bool empty) {
   // When another process was first with the key, its tree is kept and this one discarded.
   const bool first = records_.add(key, {empty ? "" : fresh_.name, parent_});
   committed_ = first && !empty;
+  records_.discard_work(fresh_.name);
 }
 
 bool BaseSnapshotter::has(const std::string& key) const {

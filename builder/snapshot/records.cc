@@ -164,6 +164,10 @@ void SnapshotRecords::discard_tree(const std::string& name) {
   to_trash(trees_.get(), name + ".d");
 }
 
+void SnapshotRecords::discard_work(const std::string& name) {
+  to_trash(trees_.get(), name + ".w");
+}
+
 std::string SnapshotRecords::make_mount_point(const std::string& name) {
   make_dir_at(mounts_.get(), name, 0755);
   return path_ + "/m/" + name;

@@ -48,6 +48,7 @@ class SnapshotRecords {
   Fresh make_tree();
   void release(Fresh& fresh);
   void discard_tree(const std::string& name);  // with its work directory, into trash
+  void discard_work(const std::string& name);  // overlay's work directory only
 
   std::string make_mount_point(const std::string& name);  // path
   void remove_mount_point(const std::string& name);
