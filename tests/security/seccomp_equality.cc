@@ -1,7 +1,12 @@
-// Owns: the proof that vessel's seccomp programs decide as runc's do, by running both over the same
-// calls. Does not own: either compiler.
+// Owns: the proof that vessel's seccomp programs decide as the profile says and as runc's do, by
+// running both over the same calls. Does not own: either compiler.
 //
-// seccomp_equality generated COUNT [SEED]   that many random profiles
+// seccomp_equality generated COUNT [SEED]   that many random profiles against libseccomp. It
+// decides
+//     a few of them wrongly (it shares blocks between rules and architectures that only look
+//     alike), so where the two differ the profile's meaning decides who is right: ours must be,
+//     always, and libseccomp must be in 98 of 100 profiles.
+// seccomp_equality meaning COUNT [SEED]     profiles with overlapping rules, against the meaning
 // seccomp_equality profile FILE…            profiles in the form of the data directory's README
 // seccomp_equality mutate FILE              every instruction changed once: each must be noticed
 // seccomp_equality time FILE                how long compiling takes, in microseconds
@@ -23,6 +28,7 @@
 #include "runtime/security/syscall_names.hh"
 #include "runtime/sys/error.hh"
 #include "tests/security/bpf_machine.hh"
+#include "tests/security/seccomp_meaning.hh"
 #include "tests/security/seccomp_profiles.hh"
 #include "tests/security/seccomp_reference.hh"
 
@@ -111,7 +117,17 @@ bool visit_arguments(seccomp_data data, const Values& values, std::mt19937_64& r
   return true;
 }
 
+// For every number, the values that the profile asks about for any call: a number that has slipped
+// into a neighbour's rules shows only with these.
+std::vector<std::pair<uint32_t, uint64_t>> asked_values(const oci::Seccomp& profile) {
+  std::set<std::pair<uint32_t, uint64_t>> values;
+  for (const auto& call : profile.syscalls)
+    for (const oci::SeccompArg& arg : call.args) values.insert({arg.index, arg.value});
+  return {values.begin(), values.end()};
+}
+
 bool visit_probes(const oci::Seccomp& profile, std::mt19937_64& random, const Visit& visit) {
+  const auto asked = asked_values(profile);
   std::vector<uint32_t> numbers;
   for (uint32_t n = 0; n < 1024; ++n) {
     numbers.push_back(n);
@@ -142,18 +158,26 @@ bool visit_probes(const oci::Seccomp& profile, std::mt19937_64& random, const Vi
       data.arch = arch;
       data.nr = static_cast<int>(number);
       if (!visit(data)) return false;
+      for (size_t i = 0; i < std::min<size_t>(asked.size(), 12); ++i) {
+        const auto& [index, value] = asked[asked.size() <= 12 ? i : random() % asked.size()];
+        data.args[index] = value;
+        if (!visit(data)) return false;
+        data.args[index] = 0;
+      }
     }
   return true;
 }
 
-// Says what differs; empty when nothing does.
-std::string difference(const oci::Seccomp& profile, const ReferenceFilter& reference,
+using Oracle = std::function<uint32_t(const seccomp_data&)>;
+
+// Says where the program decides other than the oracle; empty when nowhere.
+std::string difference(const oci::Seccomp& profile, const Oracle& oracle,
                        const std::vector<sock_filter>& program, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::string found;
   visit_probes(profile, random, [&](const seccomp_data& data) {
     uint32_t ours = 0;
-    const uint32_t theirs = reference.decide(data);
+    const uint32_t theirs = oracle(data);
     try {
       ours = run_filter(program, data);
     } catch (const std::exception& e) {
@@ -162,33 +186,63 @@ std::string difference(const oci::Seccomp& profile, const ReferenceFilter& refer
     }
     if (ours == theirs) return true;
     char text[80];
-    std::snprintf(text, sizeof text, ": ours %#x, theirs %#x", ours, theirs);
+    std::snprintf(text, sizeof text, ": ours %#x, expected %#x", ours, theirs);
     found = show(data) + text;
     return false;
   });
   return found;
 }
 
+Oracle decisions_of(const ReferenceFilter& reference) {
+  return [&reference](const seccomp_data& data) { return reference.decide(data); };
+}
+
+void report(uint64_t seed, const std::string& found, const oci::Seccomp& profile) {
+  std::printf("# profile %llu: %s\n%s", static_cast<unsigned long long>(seed), found.c_str(),
+              describe(profile).c_str());
+}
+
 int check_generated(unsigned count, uint64_t seed) {
-  unsigned compared = 0, refused = 0, different = 0;
-  for (unsigned i = 0; i < count; ++i) {
-    const oci::Seccomp profile = generate_profile(seed + i, true);
+  unsigned compared = 0, refused = 0, wrong_reference = 0, wrong = 0;
+  for (uint64_t at = seed; at < seed + count; ++at) {
+    const oci::Seccomp profile = generate_profile(at, true);
     const auto reference = ReferenceFilter::make(profile);
     if (!reference) {
       ++refused;
       continue;
     }
     ++compared;
-    const auto program = vessel::compile_seccomp(profile);
-    const std::string found = difference(profile, *reference, program.code, seed + i);
-    if (found.empty()) continue;
-    if (++different <= 5)
-      std::printf("# profile %llu: %s\n%s", static_cast<unsigned long long>(seed + i),
-                  found.c_str(), describe(profile).c_str());
+    const auto program = vessel::compile_seccomp(profile).code;
+    if (difference(profile, decisions_of(*reference), program, at).empty()) continue;
+    const auto right = [&](const seccomp_data& data) {
+      const uint32_t theirs = reference->decide(data);
+      // Asking for the meaning of every call would take long: only where the two differ.
+      return run_filter(program, data) == theirs ? theirs : meaning(profile, data);
+    };
+    const std::string found = difference(profile, right, program, at);
+    if (found.empty()) {
+      ++wrong_reference;
+      continue;
+    }
+    if (++wrong <= 5) report(at, found, profile);
   }
-  std::printf("# %u profiles compared, %u refused by libseccomp, %u differ\n", compared, refused,
-              different);
-  return different == 0 && compared > count / 2 ? 0 : 1;
+  std::printf(
+      "# %u profiles compared, %u refused by libseccomp; wrong: libseccomp in %u, ours in %u\n",
+      compared, refused, wrong_reference, wrong);
+  return wrong == 0 && wrong_reference * 50 <= compared && compared * 2 > count ? 0 : 1;
+}
+
+int check_meaning(unsigned count, uint64_t seed) {
+  unsigned wrong = 0;
+  for (uint64_t at = seed; at < seed + count; ++at) {
+    const oci::Seccomp profile = generate_profile(at, false);
+    const auto program = vessel::compile_seccomp(profile).code;
+    const std::string found = difference(
+        profile, [&](const seccomp_data& data) { return meaning(profile, data); }, program, at);
+    if (!found.empty() && ++wrong <= 5) report(at, found, profile);
+  }
+  std::printf("# %u profiles with overlapping rules; wrong: %u\n", count, wrong);
+  return wrong == 0 ? 0 : 1;
 }
 
 int check_files(char** first, char** last) {
@@ -198,7 +252,7 @@ int check_files(char** first, char** last) {
     const auto reference = ReferenceFilter::make(profile);
     if (!reference) throw std::runtime_error("libseccomp refuses the profile");
     const auto program = vessel::compile_seccomp(profile);
-    const std::string found = difference(profile, *reference, program.code, 1);
+    const std::string found = difference(profile, decisions_of(*reference), program.code, 1);
     std::printf("# %s: %zu instructions, libseccomp's %zu%s%s\n", *first, program.code.size(),
                 reference->size(), found.empty() ? "" : "; ", found.c_str());
     if (!found.empty()) result = 1;
@@ -231,7 +285,7 @@ int check_mutations(const char* file) {
       default:
         instruction.k ^= 1;
     }
-    if (!difference(profile, *reference, changed, 1).empty()) continue;
+    if (!difference(profile, decisions_of(*reference), changed, 1).empty()) continue;
     ++missed;
     std::printf("# not noticed: instruction %zu {%#x, %u, %u, %#x}\n", i, program[i].code,
                 program[i].jt, program[i].jf, program[i].k);
@@ -266,6 +320,9 @@ int main(int argc, char** argv) {
     if (mode == "generated")
       return check_generated(static_cast<unsigned>(std::atoi(argv[2])),
                              argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1);
+    if (mode == "meaning")
+      return check_meaning(static_cast<unsigned>(std::atoi(argv[2])),
+                           argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1);
     if (mode == "profile") return check_files(argv + 2, argv + argc);
     if (mode == "mutate") return check_mutations(argv[2]);
     if (mode == "time") return time_compiling(argv[2]);

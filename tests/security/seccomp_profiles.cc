@@ -93,7 +93,6 @@ class Generator {
   // conditional rule, and one action for all conditional rules of the call. Everything else is
   // compared with the rules' meaning instead.
   void keep_comparable(oci::SeccompSyscall& call) {
-    if (!comparable_) return;
     std::set<uint32_t> arguments;
     bool repeated = false, by_size = false;
     for (const oci::SeccompArg& arg : call.args) {
@@ -101,9 +100,16 @@ class Generator {
       if (arg.op != "SCMP_CMP_EQ" && arg.op != "SCMP_CMP_NE" && arg.op != "SCMP_CMP_MASKED_EQ")
         by_size = true;
     }
-    if (repeated && by_size) call.args.resize(1);
     call.action = "SCMP_ACT_LOG";
     call.errno_ret.reset();
+    if (!comparable_) {
+      // Beside the multiplexed calls' own rules, which may be of any action.
+      std::erase_if(call.names,
+                    [](const auto& name) { return name == "ipc" || name == "socketcall"; });
+      if (call.names.empty()) call.names.push_back("read");
+      return;
+    }
+    if (repeated && by_size) call.args.resize(1);
     const auto taken = [&](const std::string& name) {
       if (by_size ? conditional_.contains(name) : by_size_.contains(name)) return true;
       return by_size && (name == "ipc" || name == "socketcall");

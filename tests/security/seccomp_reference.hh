@@ -20,6 +20,7 @@ class ReferenceFilter {
 
   uint32_t decide(const seccomp_data& data) const;
   size_t size() const { return program_.size(); }
+  const std::vector<sock_filter>& program() const { return program_; }
 
  private:
   // By libseccomp's architecture token: the highest number named.
