@@ -8,6 +8,14 @@ extern const Verb check_verb;
 extern const Verb completion_verb;
 extern const Verb debug_verb;
 extern const Verb help_verb;
+extern const Verb fsck_verb;
+extern const Verb history_verb;
+extern const Verb images_verb;
+extern const Verb import_verb;
+extern const Verb inspect_verb;
+extern const Verb prune_verb;
+extern const Verb rmi_verb;
+extern const Verb tag_verb;
 extern const Verb version_verb;
 
 namespace {
@@ -21,13 +29,23 @@ constexpr Option globals[] = {
     {.letter = 'h', .name = "help", .help = "explain and exit"},
 };
 
+// clang-format off
 const Verb* const table[] = {
+    &images_verb,
+    &tag_verb,
+    &rmi_verb,
+    &prune_verb,
+    &history_verb,
+    &inspect_verb,
+    &import_verb,
     &check_verb,
+    &fsck_verb,
     &debug_verb,
     &version_verb,
     &help_verb,
     &completion_verb,
 };
+// clang-format on
 
 }  // namespace
 
