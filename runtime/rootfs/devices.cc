@@ -55,6 +55,20 @@ void give_to_owner(const ParentInRoot& parent, const DeviceStep& step) {
     throw SysError("chown to " + std::to_string(step.uid) + ":" + std::to_string(step.gid));
 }
 
+// What a node is bound on. A link that the image left there is not followed, and not mounted on
+// either (CVE-2025-31133, CVE-2025-52565).
+Fd make_bind_target(const ParentInRoot& parent, mode_t mode) {
+  const bool made = mknodat(parent.directory.get(), parent.name.c_str(), S_IFREG | mode, 0) == 0;
+  if (!made && errno != EEXIST) throw SysError("make a file to bind on");
+  Fd target = open_entry(parent);
+  if (made) return target;
+  struct stat status {};
+  if (fstat(target.get(), &status) < 0) throw SysError("fstat");
+  if (!S_ISREG(status.st_mode) && !S_ISCHR(status.st_mode) && !S_ISBLK(status.st_mode))
+    throw Error("what lies there is neither a file nor a device");
+  return target;
+}
+
 }  // namespace
 
 void RootfsSetup::devices() {
@@ -131,11 +145,7 @@ void RootfsSetup::bind_device(const ParentInRoot& parent, const DeviceStep& step
     if (error.code() != EACCES) throw;
     tree = environment_.services.open_device(index);
   }
-  const int directory = parent.directory.get();
-  if (mknodat(directory, parent.name.c_str(), S_IFREG | 0644, 0) < 0 && errno != EEXIST)
-    throw SysError("make a file to bind the host's node on");
-  // A link that an image left there is not followed: it cannot be mounted on.
-  Fd target = open_entry(parent);
+  Fd target = make_bind_target(parent, 0644);
   attach_tree(tree.get(), target.get());
   environment_.done.add(std::move(tree));
   environment_.done.add(std::move(target));
@@ -157,15 +167,7 @@ void RootfsSetup::make_symlink(const SymlinkStep& step) {
 void RootfsSetup::bind_console(int slave) {
   try {
     const ParentInRoot& parent = parent_of("/dev/console");
-    const int directory = parent.directory.get();
-    if (mknodat(directory, parent.name.c_str(), S_IFREG | 0620, 0) < 0 && errno != EEXIST)
-      throw SysError("make a file to bind the terminal on");
-    // CVE-2025-52565: a link would send the bind elsewhere.
-    Fd target = open_entry(parent);
-    struct stat status {};
-    if (fstat(target.get(), &status) < 0) throw SysError("fstat");
-    if (!S_ISREG(status.st_mode) && !S_ISCHR(status.st_mode))
-      throw Error("neither a file nor a device: no terminal can be bound on it");
+    Fd target = make_bind_target(parent, 0620);
     Fd tree = clone_tree(slave, "", 0);
     attach_tree(tree.get(), target.get());
     environment_.done.add(std::move(tree));

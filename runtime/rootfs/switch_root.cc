@@ -30,9 +30,10 @@ void RootfsSetup::switch_root() {
 // pivot_root(2) "pivot_root(".", ".")": no directory for the old root is needed, it ends on top of
 // the new one, from where one umount takes it away with everything below.
 void RootfsSetup::detach_old_root() {
+  // Not on "/" itself: the umount below would then take this one instead of the old root. Where
+  // there is no /proc, closing them costs what it costs.
   for (const int mount : parked_)
-    if (move_mount(mount, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-      throw SysError("move_mount a helper mount to the old root");
+    static_cast<void>(move_mount(mount, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH));
 
   const bool shared =
       rootfs_.propagation == Propagation::shared || rootfs_.propagation == Propagation::rshared;
