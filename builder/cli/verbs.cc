@@ -4,6 +4,8 @@
 
 namespace kiln::cli {
 
+extern const Verb bundle_verb;
+extern const Verb run_verb;
 extern const Verb check_verb;
 extern const Verb completion_verb;
 extern const Verb debug_verb;
@@ -31,6 +33,8 @@ constexpr Option globals[] = {
 
 // clang-format off
 const Verb* const table[] = {
+    &run_verb,
+    &bundle_verb,
     &images_verb,
     &tag_verb,
     &rmi_verb,

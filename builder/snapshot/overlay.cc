@@ -49,6 +49,27 @@ class OverlaySnapshotter final : public BaseSnapshotter {
     return work;
   }
 
+  bool try_mount_for_bundle(const std::string& key, const std::string& directory) override {
+    std::vector<std::string> lowers = records_.chain(key);
+    if (lowers.empty() || lowers.size() > max_overlay_lowers) return false;
+    const Fd bundle(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!bundle) throw SysError("open " + directory);
+    make_dir_at(bundle.get(), "upper");
+    make_dir_at(bundle.get(), "work", 0700);
+    const Fd upper = open_dir_at(bundle.get(), "upper");
+    const Fd work = open_dir_at(bundle.get(), "work");
+    const Fd below = open_dir_at(records_.trees(), lowers.front());
+    copy_attributes(below.get(), upper.get());  // the root of an overlay is that of its upper
+    // By descriptor: a bundle's path may be longer than fsconfig takes, or hold a comma.
+    const auto by_fd = [](const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); };
+    mount_overlay({.base = records_.trees(),
+                   .lowers = std::move(lowers),
+                   .upper = by_fd(upper),
+                   .work = by_fd(work)},
+                  directory + "/rootfs");
+    return true;
+  }
+
  protected:
   bool leaves_out_empty() const override { return true; }
 

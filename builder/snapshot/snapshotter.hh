@@ -68,6 +68,14 @@ class Snapshotter {
                          const ApplyOptions& options = {}) = 0;
   virtual std::unique_ptr<Rootfs> prepare(const std::string& parent) = 0;  // writable
   virtual std::unique_ptr<Rootfs> view(const std::string& key) = 0;        // read-only
+  // A writable view of `key` at the existing directory DIRECTORY/rootfs, its changes kept beside it
+  // in DIRECTORY/upper, that outlives this process (and ends with the boot): for a bundle. False
+  // where this kind cannot; the caller then unpacks a copy. Whoever calls keeps `key` from being
+  // removed while it is mounted.
+  virtual bool try_mount_for_bundle(const std::string& key, const std::string& directory) {
+    (void)key, (void)directory;
+    return false;
+  }
   // Freezes what prepare() gave. Nothing may run in it any more.
   virtual void commit(std::unique_ptr<Rootfs> workspace, const std::string& key,
                       const CommitOptions& options = {}) = 0;

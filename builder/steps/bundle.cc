@@ -1,0 +1,207 @@
+#include "builder/steps/bundle.hh"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "builder/layer/apply.hh"
+#include "builder/layer/decompress.hh"
+#include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
+#include "builder/sys/resolve.hh"
+
+namespace kiln {
+
+namespace {
+
+constexpr const char* marker = ".kiln-bundle";  // holds the name of the bundle's lease
+constexpr size_t marker_limit = 4096;
+
+// A layer's blob as a plain tar.
+Applied unpack_layer(Store& store, const oci::Descriptor& blob, int root) {
+  const Fd file = store.open_blob(blob.digest);
+  FdSource raw(file.get());
+  const auto plain = decompress(raw);
+  ApplyOptions options;
+  // Without root everything stays the caller's, and device nodes cannot be made.
+  options.owners = options.devices = geteuid() == 0;
+  return apply_tar(*plain, root, options);
+}
+
+void unpack(Store& store, const Image& image, int root) {
+  for (size_t i = 0; i < image.manifest.layers.size(); ++i) {
+    const oci::Descriptor& blob = image.manifest.layers[i];
+    try {
+      const Applied applied = unpack_layer(store, blob, root);
+      if (applied.diff_id != image.config.diff_ids[i])
+        throw Error("unpacks to " + applied.diff_id.text() + ", the image says " +
+                    image.config.diff_ids[i].text());
+    } catch (Error& error) {
+      error.prepend("layer " + blob.digest.text());
+      throw;
+    }
+  }
+}
+
+// Unpacks into snapshots what is not there yet; the key of the whole.
+std::string materialise(Store& store, const Image& image, Snapshotter& snapshots) {
+  std::string parent;
+  const auto keys = chain_ids(image.config.diff_ids);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    store.hold_snapshot(keys[i]);
+    if (!snapshots.has(keys[i])) {
+      const Fd file = store.open_blob(image.manifest.layers[i].digest);
+      FdSource raw(file.get());
+      const auto plain = decompress(raw);
+      ApplyOptions options;
+      options.owners = options.devices = geteuid() == 0;
+      const Applied applied = snapshots.unpack(keys[i], parent, *plain, options);
+      if (applied.diff_id != image.config.diff_ids[i]) {
+        snapshots.remove(keys[i]);
+        throw Error("layer " + image.manifest.layers[i].digest.text() + " unpacks to " +
+                    applied.diff_id.text() + ", the image says " + image.config.diff_ids[i].text());
+      }
+    }
+    parent = keys[i];
+  }
+  return parent;
+}
+
+// WORKDIR is made where the image lacks it, as Docker does; never outside the root.
+void make_directories_in_root(int root, std::string_view path) {
+  std::string so_far;
+  std::string_view rest = path;
+  while (!rest.empty()) {
+    const size_t slash = std::min(rest.find('/'), rest.size());
+    const std::string_view name = rest.substr(0, slash);
+    rest.remove_prefix(std::min(slash + 1, rest.size()));
+    if (name.empty() || name == ".") continue;
+    so_far += "/" + std::string(name);
+    if (name == ".." || try_open_in_root(root, so_far, O_PATH | O_DIRECTORY)) continue;
+    const InRootName at = open_parent_in_root(root, so_far);
+    if (mkdirat(at.parent.get(), at.name.c_str(), 0755) != 0 && errno != EEXIST)
+      throw SysError("create working directory " + std::string(path));
+  }
+}
+
+void require_empty(const std::string& directory) {
+  std::error_code failed;
+  std::filesystem::create_directories(directory, failed);
+  if (failed) throw Error("bundle " + directory + ": " + failed.message());
+  if (!std::filesystem::is_empty(directory, failed) || failed)
+    throw Error("bundle " + directory + ": the directory is not empty");
+}
+
+// What a container finds in /etc of its own, whatever the image has there.
+void write_network_files(int bundle, const std::string& hostname, BundleNetwork network) {
+  write_file_atomic(bundle, "hostname", hostname + "\n");
+  std::string hosts =
+      "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t" + hostname +
+      "\n";
+  std::string resolv;
+  if (network == BundleNetwork::host) {
+    hosts = try_read_file_at(AT_FDCWD, "/etc/hosts", size_t{1} << 20).value_or(hosts);
+    resolv = try_read_file_at(AT_FDCWD, "/etc/resolv.conf", size_t{1} << 20).value_or("");
+  }
+  write_file_atomic(bundle, "hosts", hosts);
+  write_file_atomic(bundle, "resolv.conf", resolv);
+}
+
+void add_file_mounts(oci::Config& config, const std::string& directory) {
+  for (const char* name : {"hostname", "hosts", "resolv.conf"}) {
+    const std::string destination = std::string("/etc/") + name;
+    if (std::ranges::find(config.mounts, destination, &oci::Mount::destination) !=
+        config.mounts.end())
+      continue;  // a volume of the person's own
+    config.mounts.push_back(
+        {destination, "bind", directory + "/" + name, {"rbind", "rprivate", "rw"}, {}, {}});
+  }
+}
+
+void remove_directory(const std::string& directory) {
+  const std::string root = directory + "/rootfs";
+  // Only a mount of ours; a directory that was never mounted says EINVAL.
+  while (umount2(root.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) continue;
+  if (errno != EINVAL && errno != ENOENT && errno != EPERM) throw SysError("unmount " + root);
+  const std::filesystem::path path(directory);
+  const Fd parent(open(path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!parent) throw SysError("open " + path.parent_path().string());
+  remove_tree_at(parent.get(), path.filename());
+}
+
+std::string absolute(const std::string& directory) {
+  std::string path = std::filesystem::absolute(directory).lexically_normal().string();
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
+void fill_bundle(Store& store, const Image& image, const BundleOptions& options, BundleLease& lease,
+                 MadeBundle& made) {
+  const Fd bundle(open(made.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!bundle) throw SysError("open " + made.directory);
+  write_file_atomic(bundle.get(), marker, lease.name + "\n");
+  write_bundle_lease(store.records(), lease);
+  make_dir_at(bundle.get(), "rootfs");
+  if (options.snapshots != nullptr) {
+    const std::string key = materialise(store, image, *options.snapshots);
+    if (options.snapshots->try_mount_for_bundle(key, made.directory)) {
+      made.overlay = true;
+      lease.boot = boot_id();  // the mount does not outlive it
+      lease.held.push_back("snapshot:" + key);
+      write_bundle_lease(store.records(), lease);
+    }
+  }
+  const Fd root = open_dir_at(bundle.get(), "rootfs");
+  if (!made.overlay) unpack(store, image, root.get());
+
+  ContainerOptions container = options.container;
+  if (container.hostname.empty()) container.hostname = lease.name.substr(0, 12);
+  oci::Config config = container_config(image.config, container, root.get());
+  make_directories_in_root(root.get(), config.process->cwd);
+  write_network_files(bundle.get(), container.hostname, container.network);
+  add_file_mounts(config, made.directory);
+  write_file_atomic(bundle.get(), "config.json", oci::write(config, 2));
+}
+
+}  // namespace
+
+MadeBundle make_bundle(Store& store, const Image& image, const std::string& directory,
+                       const BundleOptions& options) {
+  MadeBundle made;
+  made.directory = absolute(directory);
+  require_empty(made.directory);
+  BundleLease lease;
+  lease.name = random_name();
+  lease.directory = made.directory;
+  lease.image = image.name;
+  lease.container = options.container_name;
+  lease.held = {image.top.digest.text(), image.manifest_blob.digest.text()};
+  try {
+    fill_bundle(store, image, options, lease, made);
+  } catch (...) {
+    try {
+      remove_directory(made.directory);
+    } catch (const Error&) {  // the first failure is the one to tell
+    }
+    remove_bundle_lease(store.records(), lease.name);
+    throw;
+  }
+  return made;
+}
+
+void remove_bundle(Store& store, const std::string& directory) {
+  const std::string path = absolute(directory);
+  const Fd bundle(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!bundle) throw SysError("open bundle " + path);
+  auto name = try_read_file_at(bundle.get(), marker, marker_limit);
+  if (!name) throw Error("bundle " + path + ": was not made by kiln, so it is left alone");
+  while (name->ends_with('\n')) name->pop_back();
+  remove_directory(path);
+  remove_bundle_lease(store.records(), *name);
+}
+
+}  // namespace kiln

@@ -1,0 +1,34 @@
+// Owns: bundles made of images: the directory with config.json, root filesystem and the files that
+// a container gets from outside its image, and taking it away again. Does not own: what config.json
+// says (bundle_config.hh), or running it.
+#pragma once
+
+#include <string>
+
+#include "builder/snapshot/snapshotter.hh"
+#include "builder/steps/bundle_config.hh"
+#include "builder/store/image.hh"
+#include "builder/store/store.hh"
+
+namespace kiln {
+
+struct BundleOptions {
+  ContainerOptions container;
+  Snapshotter* snapshots = nullptr;  // null: the image is unpacked into the bundle
+  std::string container_name;        // noted in the lease, for `rmi`
+};
+
+struct MadeBundle {
+  std::string directory;  // absolute
+  bool overlay = false;
+};
+
+// `directory` is created, or exists and is empty. What was made is removed again when it fails.
+MadeBundle make_bundle(Store& store, const Image& image, const std::string& directory,
+                       const BundleOptions& options);
+
+// Undoes make_bundle(): unmounts, removes everything and the directory. Refuses a directory that is
+// no bundle made here.
+void remove_bundle(Store& store, const std::string& directory);
+
+}  // namespace kiln
