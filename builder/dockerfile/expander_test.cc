@@ -145,6 +145,12 @@ TEST_CASE("bytes that are no UTF-8 go through") {
   CHECK(expanded("a\xff$dir\xc3") == "a\xff/usr/lib\xc3");
 }
 
+TEST_CASE("nesting has an end") {
+  std::string deep;
+  for (int i = 0; i < 100000; ++i) deep += "${none:-";
+  CHECK(expanded(deep) == "error: syntax error: ${} nested too deeply");
+}
+
 TEST_CASE("words") {
   using Words = std::vector<std::string>;
   const auto words = [](std::string_view text) { return expand_word(text, lookup).words; };

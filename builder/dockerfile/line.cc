@@ -80,7 +80,12 @@ void read_healthcheck(Node& node, std::string_view text, char escape) {
 }
 
 void read_instruction(Node& node, std::string_view text, char escape) {
-  if (!text.empty()) node.sub.push_back(parse_line(text, escape));
+  if (text.empty()) return;
+  // Refused here and not later: a long chain of them must not become a deep recursion.
+  if (lower(split_command(text.substr(0, 16), escape).keyword) == "onbuild") {
+    throw Error("ONBUILD isn't allowed as an ONBUILD trigger");
+  }
+  node.sub.push_back(parse_line(text, escape));
 }
 
 // An unknown keyword keeps its place in the tree; its arguments mean nothing.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "builder/dockerfile/characters.hh"
 #include "builder/dockerfile/expander.hh"
@@ -47,45 +48,33 @@ std::vector<Token> tokens(const Text& pattern) {
   return result;
 }
 
-class Matcher {
- public:
-  Matcher(const Text& value, const std::vector<Token>& pattern, bool longest)
-      : width_(value.size() + 1), ends_((pattern.size() + 1) * width_, no_match) {
-    for (size_t p = 0; p < width_; ++p) ends_[pattern.size() * width_ + p] = p;
-    for (size_t t = pattern.size(); t-- > 0;) {
-      for (size_t p = width_; p-- > 0;) fill(value, pattern[t], t, p, longest);
-    }
-  }
-
-  // Where the preferred match that starts at `position` ends, or no_match.
-  size_t end(size_t position) const { return ends_[position]; }
-
- private:
-  void fill(const Text& value, const Token& token, size_t t, size_t p, bool longest) {
-    const bool here = p < value.size();
-    // As in a regular expression, `?` and `*` do not cross a newline.
-    const bool wild = here && value[p] != '\n';
-    const auto at = [&](size_t row, size_t column) { return ends_[row * width_ + column]; };
-    size_t& end = ends_[t * width_ + p];
-    switch (token.kind) {
-      case Token::Kind::literal:
-        if (here && value[p] == token.character) end = at(t + 1, p + 1);
-        break;
-      case Token::Kind::any:
-        if (wild) end = at(t + 1, p + 1);
-        break;
-      case Token::Kind::star: {
-        const size_t stop = at(t + 1, p);
-        const size_t more = wild ? at(t, p + 1) : no_match;
-        end = longest ? (more != no_match ? more : stop) : (stop != no_match ? stop : more);
-        break;
+// For every position of `value`, where the preferred match that starts there ends, or no_match.
+// Worked out from the pattern's last token to its first; only two rows of the table are kept.
+std::vector<size_t> match_ends(const Text& value, const std::vector<Token>& pattern, bool longest) {
+  std::vector<size_t> after(value.size() + 1);  // for the tokens behind the current one
+  for (size_t p = 0; p < after.size(); ++p) after[p] = p;
+  std::vector<size_t> now(after.size());
+  for (size_t t = pattern.size(); t-- > 0;) {
+    const Token& token = pattern[t];
+    for (size_t p = now.size(); p-- > 0;) {
+      const bool here = p < value.size();
+      // As in a regular expression, `?` and `*` do not cross a newline.
+      const bool wild = here && value[p] != '\n';
+      now[p] = no_match;
+      if (token.kind == Token::Kind::literal) {
+        if (here && value[p] == token.character) now[p] = after[p + 1];
+      } else if (token.kind == Token::Kind::any) {
+        if (wild) now[p] = after[p + 1];
+      } else {
+        const size_t stop = after[p];
+        const size_t more = wild ? now[p + 1] : no_match;
+        now[p] = longest ? (more != no_match ? more : stop) : (stop != no_match ? stop : more);
       }
     }
+    std::swap(after, now);
   }
-
-  size_t width_;
-  std::vector<size_t> ends_;
-};
+  return after;
+}
 
 // A pattern read backwards keeps each escape in front of its character.
 Text reversed_pattern(const Text& pattern) {
@@ -104,7 +93,7 @@ Text reversed_pattern(const Text& pattern) {
 }
 
 Text without_prefix(const Text& value, const Text& pattern, bool longest) {
-  const size_t end = Matcher(value, tokens(pattern), longest).end(0);
+  const size_t end = match_ends(value, tokens(pattern), longest)[0];
   return end == no_match ? value : Text(value.begin() + static_cast<ptrdiff_t>(end), value.end());
 }
 
@@ -157,7 +146,7 @@ std::string replace_pattern(std::string_view value, std::string_view pattern,
                             std::string_view replacement, bool all) {
   const Text text = characters(value);
   const Text with = characters(replacement);
-  const Matcher matcher(text, tokens(characters(pattern)), true);
+  const std::vector<size_t> ends = match_ends(text, tokens(characters(pattern)), true);
   Text result;
   const auto copy = [&](size_t from, size_t to) {
     result.insert(result.end(), text.begin() + static_cast<ptrdiff_t>(from),
@@ -165,7 +154,7 @@ std::string replace_pattern(std::string_view value, std::string_view pattern,
   };
   size_t copied = 0;
   for (size_t start = 0; start <= text.size();) {
-    const size_t end = matcher.end(start);
+    const size_t end = ends[start];
     if (end == no_match) {
       ++start;
       continue;

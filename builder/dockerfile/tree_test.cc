@@ -102,6 +102,9 @@ TEST_CASE("what a tree refuses") {
   CHECK(refusal("# a\n\n") == "Dockerfile:1: file with no instructions");
   CHECK(refusal("FROM a\nENV x\n") == "Dockerfile:2: ENV must have two arguments");
   CHECK(refusal("LABEL a=b c\n").contains("can't find = in \"c\""));
+  std::string chain = "FROM a\n";
+  for (int i = 0; i < 200000; ++i) chain += "ONBUILD ";
+  CHECK(refusal(chain + "RUN x") == "Dockerfile:2: ONBUILD isn't allowed as an ONBUILD trigger");
   CHECK(refusal("CMD [\"a\", 1]\n").contains("comprised of strings only"));
   CHECK(refusal("FROM a\nRUN <<EOF\nx\n") ==
         "Dockerfile:2: unterminated heredoc: no line \"EOF\" follows");
