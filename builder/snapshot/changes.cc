@@ -49,6 +49,9 @@ class Finder {
          const std::function<void(const Change&)>& emit)
       : source_(source), options_(options), emit_(emit) {}
 
+  // Also to be listed, though unchanged.
+  void list(std::set<std::string> directories) { listed_ = std::move(directories); }
+
   ChangeStats run() {
     LowerDirectory lower;
     for (int fd : source_.lowers) lower.fds.push_back(fd);
@@ -230,7 +233,7 @@ class Finder {
     }
     Entry entry = describe(fd, item.name, status, content.get(), true);
     entry.path = path;
-    if (old && same(entry, content.get(), *old, item.name)) return;
+    if (old && !listed_.contains(path) && same(entry, content.get(), *old, item.name)) return;
     if (file && status.st_nlink > 1) {
       const auto [first, fresh] =
           written_.try_emplace(std::pair(uint64_t{status.st_dev}, uint64_t{status.st_ino}), path);
@@ -284,6 +287,7 @@ class Finder {
   const ChangeOptions& options_;
   const std::function<void(const Change&)>& emit_;
   ChangeStats stats_;
+  std::set<std::string> listed_;
   std::map<std::pair<uint64_t, uint64_t>, std::string> written_;  // inode → first path
 };
 
@@ -291,7 +295,18 @@ class Finder {
 
 ChangeStats find_changes(const ChangeSource& source, const ChangeOptions& options,
                          const std::function<void(const Change&)>& emit) {
-  return Finder(source, options, emit).run();
+  std::set<std::string> parents;
+  if (options.list_parents) {
+    // A directory comes before what is below it: which are needed takes a pass of its own.
+    const std::function<void(const Change&)> note = [&](const Change& change) {
+      for (std::string_view at = parent_path(change.entry.path); !at.empty(); at = parent_path(at))
+        if (!parents.emplace(at).second) break;
+    };
+    Finder(source, options, note).run();
+  }
+  Finder finder(source, options, emit);
+  finder.list(std::move(parents));
+  return finder.run();
 }
 
 }  // namespace kiln

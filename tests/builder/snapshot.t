@@ -71,6 +71,13 @@ for name in delete opaque dirtofile rename swapdirs chmod noop links recreate xa
   done
 done
 
+for mode in "${modes[@]}"; do
+  "$probe" $mode --parents snap "st$mode" changes chmod "p$mode.tgz" >/dev/null
+  check "${mode:-overlay}: parents of changes are listed on request" equal "$(names "p$mode.tgz")" 'd/ d/1 keep/ keep/k '
+  "$probe" $mode --parents snap "st$mode" changes noop "p$mode.tgz" >/dev/null
+  check "${mode:-overlay}: but not where nothing changed" equal "$(names "p$mode.tgz")" ''
+done
+
 facts() { find . -mindepth 1 ! -type s -printf '%p %y %m %U:%G %T@ %l %s\n' | awk '$2 == "d" { $NF = "" } { print }' | LC_ALL=C sort; }
 export -f facts
 for mode in "${modes[@]}"; do

@@ -37,6 +37,7 @@ struct Options {
   unsigned threads = 0;
   std::optional<int64_t> epoch;
   bool copy = false;
+  bool parents = false;
 };
 
 Fd open_read(const std::string& path, int flags = 0) {
@@ -156,7 +157,8 @@ int snapshots(const Words& words, const Options& options) {
     return run_in(view->path(), Words(words.begin() + 3, words.end()));
   } else if (verb == "changes") {
     write_layer(words.at(3), options, [&](LayerWriter& writer) {
-      return store->changes(key(2), writer, {.clamp_mtime = options.epoch});
+      return store->changes(key(2), writer,
+                            {.clamp_mtime = options.epoch, .list_parents = options.parents});
     });
   } else if (verb == "keys") {
     for (const std::string& name : store->keys()) std::printf("%s\n", name.c_str());
@@ -205,6 +207,7 @@ int run(Words words) {
     const std::string word = words.front();
     const std::string value = word.substr(std::min(word.find('=') + 1, word.size()));
     if (word == "--copy") options.copy = true;
+    if (word == "--parents") options.parents = true;
     if (word == "--no-fsconfig") forbid_fsconfig(true);
     if (word == "--no-openat2") forbid_openat2(true);
     if (word.starts_with("--threads=")) options.threads = parse_number<unsigned>(value).value();
