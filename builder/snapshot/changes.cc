@@ -127,15 +127,19 @@ class Finder {
   }
 
   void root(const LowerDirectory& lower) {
-    if (lower.fds.empty()) return;
     struct stat up {
     }, low{};
-    if (::fstat(source_.upper, &up) != 0 || ::fstat(lower.fds.front(), &low) != 0)
-      throw SysError("stat root");
+    if (::fstat(source_.upper, &up) != 0) throw SysError("stat root");
     Entry entry = describe(source_.upper, ".", up, source_.upper, true);
-    Entry old = describe(lower.fds.front(), ".", low, lower.fds.front(), false);
-    // The time of the root changes with everything that is made in it and says nothing.
-    old.mtime = entry.mtime;
+    // What a fresh tree is, when there is nothing below.
+    Entry old{.type = FileType::directory, .mode = 0755, .uid = ::geteuid(), .gid = ::getegid()};
+    if (!lower.fds.empty()) {
+      if (::fstat(lower.fds.front(), &low) != 0) throw SysError("stat root");
+      old = describe(lower.fds.front(), ".", low, lower.fds.front(), false);
+    }
+    // The time of the root changes with everything that is made in it, and that of a base was set
+    // by whoever unpacked it: it says nothing.
+    entry.mtime = old.mtime = 0;
     if (metadata_differs(entry, old)) send(entry, -1, source_.upper, ".");
   }
 

@@ -4,6 +4,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 probe=${KILN_TREE_PROBE:-$here/../../build/tests/builder/kiln-tree-probe}
 T=$(mktemp -d)
+umask 022
 trap 'chmod -R u+rwx "$T" 2>/dev/null; rm -rf "$T"' EXIT
 cd "$T" || exit 1
 n=0
@@ -73,7 +74,7 @@ for threads in 1 2 5; do
   "$probe" --threads=$threads pack a t.gz >/dev/null; check "same bytes on $threads threads" equal "$(sum t.gz)" "$want"
 done
 (umask 077; "$probe" pack a t.gz >/dev/null); check 'same bytes under umask 077' equal "$(sum t.gz)" "$want"
-(umask 077; mkdir u; "$probe" unpack out.gz u >/dev/null); "$probe" pack u t.gz >/dev/null
+(umask 077; mkdir -m 755 u; "$probe" unpack out.gz u >/dev/null); "$probe" pack u t.gz >/dev/null
 check 'unpacking under umask 077 changes nothing' equal "$(sum t.gz)" "$want"
 mkdir r; (cd a && find . -mindepth 1 -depth -not -name sock | LC_ALL=C sort -r | tar --no-recursion -cf - --xattrs --xattrs-include='*' --numeric-owner --format=pax -T -) > rev.tar
 "$probe" unpack rev.tar r >/dev/null; "$probe" pack r t.gz >/dev/null
@@ -85,6 +86,22 @@ import tarfile
 t = {m.name: int(m.mtime) for m in tarfile.open('e.tgz')}
 assert max(t.values()) == 1000000000 and t['d/l'] == -5, t
 P
+
+# ---- COPY without a snapshot
+mkdir -p copied/app && cp -a a/bin a/d a/empty a/longlink a/"$long" copied/app/
+rm -rf src && cp -a copied/app src
+find copied -exec chown -h 0:0 {} +
+find copied -exec touch -hd @1000000000 {} +
+chmod 6755 copied/app/d/f
+for f in copied/app/d/f copied/app/d/g; do setfattr -x user.x $f 2>/dev/null; setfattr -x security.capability $f 2>/dev/null; cp -p $f $f.one; mv $f.one $f; done
+touch -hd @1000000000 copied/app/d
+chmod 6755 copied/app/d/f copied/app/d/g
+mkdir parent && "$probe" --epoch=1000000000 copy src app c.gz | cut -d' ' -f1 > got
+"$probe" pack copied all.gz >/dev/null
+check 'COPY streams what a staged tree would give, owned by root, at the epoch' \
+  diff <(tar -tvzf c.gz) <(tar -tvzf all.gz | grep -v ' app/$')
+mkdir cp && check 'and it applies' "$probe" unpack c.gz cp
+check 'content arrived' cmp cp/app/d/f a/d/f
 
 # ---- hostile tars
 cat > hostile.py <<'P'

@@ -4,7 +4,11 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 probe=${KILN_TREE_PROBE:-$here/../../build/tests/builder/kiln-tree-probe}
 T=$(mktemp -d)
+umask 022
+parameters=/sys/module/overlay/parameters
+declare -A saved=()
 cleanup() {
+  for p in "${!saved[@]}"; do echo "${saved[$p]}" > "$parameters/$p"; done
   awk -v t="$T/" 'index($2, t) == 1 { print $2 }' /proc/self/mounts | while read -r m; do umount -l "$m"; done
   rm -rf "$T"
 }
@@ -113,5 +117,37 @@ for mode in "${modes[@]}"; do
   setfattr -n trusted.overlay.redirect -v /x "st$mode/s/$tree/d"
   check "${mode:-overlay}: a redirect mark is an error, never a layer" bash -c "'$probe' $mode snap 'st$mode' changes delete x.tgz 2>&1 | grep redirect"
 done
+# The module's own defaults must not matter: with redirect_dir a rename, with metacopy a chmod would
+# leave the upper without the content.
+if [ "${#modes[@]}" -gt 1 ]; then
+  for p in redirect_dir metacopy index; do
+    [ -w "$parameters/$p" ] && saved[$p]=$(cat "$parameters/$p") && echo Y > "$parameters/$p"
+  done
+  for mode in '' --no-fsconfig; do
+    "$probe" $mode snap "st$mode" run defaults base sh -ec 'mv d moved; chmod 600 keep/k; touch -d @1500000000 moved .'
+    "$probe" $mode snap "st$mode" changes defaults x.tgz >/dev/null
+    check "${mode:-overlay}: rename and chmod with the module's defaults on" equal "$(names x.tgz)" \
+      '.wh.d keep/k moved/ moved/1 moved/2 moved/3 moved/hl moved/sub/ moved/sub/deep/ moved/sub/deep/s moved/sub/s '
+    check "${mode:-overlay}: and the content is there" equal "$(tar -xOzf x.tgz keep/k moved/1)" $'k\n1'
+  done
+  for p in "${!saved[@]}"; do echo "${saved[$p]}" > "$parameters/$p"; done
+  saved=()
+fi
+
+# In a user namespace overlay keeps its marks in user.overlay.*; the layer is the same.
+if unshare -rm true 2>/dev/null; then
+  for name in delete opaque dirtofile rename recreate; do
+    for mode in '' --no-fsconfig; do
+      [ -d "user$mode" ] || unshare -rm "$probe" $mode snap "user$mode" unpack base - base.tgz >/dev/null
+      unshare -rm "$probe" $mode snap "user$mode" run "$name" base sh -ec "${step[$name]}"
+      check "user namespace ${mode:-overlay}: $name gives the same layer" equal \
+        "$(unshare -rm "$probe" $mode snap "user$mode" changes "$name" x.tgz)" \
+        "$("$probe" --copy snap st--copy changes "$name" x.tgz)"
+    done
+  done
+else
+  ok 'user namespace # SKIP no user namespaces'
+fi
+
 check 'nothing stays mounted' bash -c "! grep -q '$T' /proc/self/mounts"
 echo "1..$n"
