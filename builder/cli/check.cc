@@ -1,11 +1,13 @@
 // `kiln check`: lints a Dockerfile without building it.
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "builder/cli/output.hh"
 #include "builder/cli/verb.hh"
 #include "builder/dockerfile/file.hh"
 #include "builder/stage/lint.hh"
 #include "builder/store/image.hh"
+#include "builder/store/store.hh"
 #include "builder/sys/file.hh"
 
 namespace kiln::cli {
@@ -76,13 +78,36 @@ stage::Inputs inputs_of(const Arguments& arguments) {
   return inputs;
 }
 
+// What the store knows of base images, so that their variables and users count. A check neither
+// makes a store nor fails for one.
+std::optional<oci::ImageConfig> known_config(const std::string& directory,
+                                             const stage::Origin& origin,
+                                             const oci::Platform& platform) {
+  if (origin.kind != stage::Origin::Kind::image) return std::nullopt;
+  if (access((directory + "/index.json").c_str(), R_OK) != 0) return std::nullopt;
+  try {
+    Store store(directory);
+    if (auto image = try_load_image(store, origin.name, origin.platform.value_or(platform))) {
+      return image->config;
+    }
+  } catch (const Error&) {
+    // Ambiguous, damaged, or for another platform: as good as unknown.
+  }
+  return std::nullopt;
+}
+
 int check(const Arguments& arguments) {
   CheckedFiles files = read_files(arguments);
   const dockerfile::Dockerfile file = dockerfile::parse_dockerfile(std::move(files.source));
   std::optional<dockerfile::IgnoreMatcher> ignore;
   if (files.ignore) ignore.emplace(dockerfile::read_ignore_file(*files.ignore));
+  const stage::Inputs inputs = inputs_of(arguments);
+  const std::string directory = Store::default_directory(arguments.text("store"));
+  const auto base_config = [&](const stage::Origin& origin) {
+    return known_config(directory, origin, inputs.target_platform);
+  };
   const stage::LintResult result =
-      stage::lint(file, inputs_of(arguments), {}, ignore ? &*ignore : nullptr);
+      stage::lint(file, inputs, base_config, ignore ? &*ignore : nullptr);
 
   if (arguments.text("format") == "json") {
     print(stage::lint_json(file.source, result));

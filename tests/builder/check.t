@@ -28,6 +28,7 @@ def write(path, text):
 
 
 def rules(*args, **kw):
+    """Exit code and the names of the rules that were broken, or the error."""
     code, out, err = kiln('check', '--format', 'json', *args, **kw)
     return (code, [f['rule'] for f in json.loads(out)['findings']]) if out else (code, err)
 
@@ -86,6 +87,15 @@ with tempfile.TemporaryDirectory() as top:
     code, out, err = kiln('check', '-', stdin=b'FROM a:1\n\x1b]0;x\x07 b\n')
     point(code == 1 and '\x1b' not in err and '\x07' not in err, 'control characters do not reach the terminal', repr(err))
     point(kiln('check', f'{top}/none')[0] == 1, 'a context that is not there')
+
+    # Variables of a base that the store does not have are unknown; of one that it has, known.
+    write(f'{top}/root/f', 'x')
+    base = b'FROM base:1\nENV a=$NOT_THERE\nUSER 1\n'
+    point(rules('--store', f'{top}/store', '-', stdin=base) == (0, []), 'an unknown base')
+    point(not os.path.exists(f'{top}/store'), 'a check makes no store')
+    code, out, err = kiln('import', '--store', f'{top}/store', f'{top}/root', 'base:1')
+    point(code == 0, 'import a base', err)
+    point(rules('--store', f'{top}/store', '-', stdin=base) == (1, ['UndefinedVar']), 'a base from the store')
 
     code, out, err = kiln('debug', 'ast', f'{top}/other.df')
     point(out == '(from "debian:12")\n(copy "app.log" "/")\n(user "1")\n', 'debug ast', out + err)
