@@ -1,0 +1,224 @@
+#include "builder/steps/run_mounts.hh"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+
+#include "builder/steps/copy_plan.hh"
+#include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
+#include "oci-spec/digest.hh"
+
+namespace kiln {
+
+namespace {
+
+constexpr size_t secret_limit = 500 * 1024;  // as BuildKit's session
+
+RunMount bind_mount(const std::string& source, const std::string& target, bool directory,
+                    bool read_only) {
+  return {{target,
+           "bind",
+           source,
+           {directory ? "rbind" : "bind", "rprivate", "nosuid", "nodev", read_only ? "ro" : "rw"},
+           {},
+           {}},
+          directory};
+}
+
+Fd open_made_dir(int parent, const std::string& name, mode_t mode, bool& fresh) {
+  fresh = mkdirat(parent, name.c_str(), mode) == 0;
+  if (!fresh && errno != EEXIST) throw SysError("make " + name);
+  return open_dir_at(parent, name);
+}
+
+// flock that a cancellation ends: tried, then waited for in short steps, because the kernel has no
+// way to wait for a lock and a descriptor at once.
+void lock(int fd, const Cancellation& cancel) {
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) throw SysError("lock a cache mount");
+    pollfd p = {cancel.fd(), POLLIN, 0};
+    if (poll(&p, 1, 20) == 1) throw Canceled();
+  }
+}
+
+}  // namespace
+
+void Secret::wipe() noexcept {
+  if (!value_.empty()) explicit_bzero(value_.data(), value_.size());
+  value_.clear();
+}
+
+RunMounts::RunMounts(const std::string& parent_directory, const std::string& cache_root)
+    : parent_(open(parent_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+      name_("mounts-" + random_name()),
+      cache_root_(cache_root) {
+  if (!parent_) throw SysError("open " + parent_directory);
+  make_dir_at(parent_.get(), name_, 0700);
+  directory_ = open_dir_at(parent_.get(), name_);
+  path_ = parent_directory + "/" + name_;
+}
+
+RunMounts::~RunMounts() {
+  try {
+    for (const std::string& file : secret_files_) {
+      const Fd fd(openat(secrets_.get(), file.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+      struct stat s {};
+      if (fd && fstat(fd.get(), &s) == 0)
+        write_all(fd.get(), std::string(static_cast<size_t>(s.st_size), '\0'));
+    }
+    if (secrets_on_tmpfs_) {
+      secrets_.reset();
+      umount2((path_ + "/secrets").c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+    }
+    remove_tree_at(parent_.get(), name_);
+  } catch (const Error&) {
+    return;  // prune removes what is left
+  }
+}
+
+void RunMounts::add_bind(const std::string& target, const std::string& source, bool directory,
+                         bool read_only) {
+  mounts_.push_back(bind_mount(source, target, directory, read_only));
+}
+
+int RunMounts::add_cache(const dockerfile::Mount& mount, const std::string& target,
+                         const Cancellation& cancel, bool& fresh) {
+  using Sharing = dockerfile::Mount::Sharing;
+  const std::string& id = mount.id.empty() ? target : mount.id;
+  const std::string base(oci::Digest::sha256(id).hex());
+  const Fd root(open(cache_root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) throw SysError("open " + cache_root_);
+  const Sharing sharing = mount.sharing.value_or(Sharing::shared);
+  Fd directory;
+  std::string name;
+  for (unsigned copy = 0;; ++copy) {
+    name = copy == 0 ? base : base + "-" + std::to_string(copy);
+    directory = open_made_dir(root.get(), name, 0755, fresh);
+    // Each use holds a lock, so that `prune` sees it; only the kind differs.
+    Fd held(openat(directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!held) throw SysError("open cache mount");
+    if (sharing == Sharing::locked) {
+      lock(held.get(), cancel);
+    } else if (sharing == Sharing::private_) {
+      if (flock(held.get(), LOCK_EX | LOCK_NB) != 0) continue;  // in use: the next copy
+    } else if (flock(held.get(), LOCK_SH | LOCK_NB) != 0) {
+      while (flock(held.get(), LOCK_SH | LOCK_NB) != 0) {
+        pollfd p = {cancel.fd(), POLLIN, 0};
+        if (poll(&p, 1, 20) == 1) throw Canceled();
+      }
+    }
+    locks_.push_back(std::move(held));
+    break;
+  }
+  Fd data = open_made_dir(directory.get(), "data", 0755, fresh);
+  if (fresh) {
+    if (fchmod(data.get(), mount.mode.value_or(0755)) != 0 ||
+        fchown(data.get(), mount.uid.value_or(0), mount.gid.value_or(0)) != 0)
+      throw SysError("prepare cache mount " + id);
+  }
+  mounts_.push_back(bind_mount(cache_root_ + "/" + name + "/data", target, true, mount.read_only));
+  locks_.push_back(std::move(data));
+  return locks_.back().get();
+}
+
+void RunMounts::add_tmpfs(const dockerfile::Mount& mount, const std::string& target) {
+  std::vector<std::string> options = {"nosuid", "nodev", "mode=1777"};
+  if (mount.size > 0) options.push_back("size=" + std::to_string(mount.size));
+  mounts_.push_back({{target, "tmpfs", "tmpfs", std::move(options), {}, {}}, true});
+}
+
+std::string RunMounts::write_private(int directory, std::string_view content, uint32_t mode,
+                                     uint32_t uid, uint32_t gid) {
+  const std::string file = "file-" + std::to_string(mounts_.size());
+  const Fd fd(
+      openat(directory, file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) throw SysError("create " + file);
+  write_all(fd.get(), content);
+  if ((uid != 0 || gid != 0) && fchown(fd.get(), uid, gid) != 0) throw SysError("chown " + file);
+  if (fchmod(fd.get(), mode) != 0) throw SysError("chmod " + file);
+  return file;
+}
+
+int RunMounts::secret_directory() {
+  if (secrets_) return secrets_.get();
+  make_dir_at(directory_.get(), "secrets", 0700);
+  // In kiln's private mount namespace: the value never reaches a disk and goes with the process.
+  // Where mounting is forbidden it is a file of this step, overwritten at the end.
+  const std::string path = path_ + "/secrets";
+  secrets_on_tmpfs_ =
+      ::mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") == 0;
+  secrets_ = open_dir_at(directory_.get(), "secrets");
+  return secrets_.get();
+}
+
+void RunMounts::add_secret(const dockerfile::Mount& mount, const std::string& working_dir,
+                           const MountSources& sources) {
+  std::string id = mount.id;
+  if (id.empty()) id = mount.source;
+  if (id.empty() && !mount.target.empty()) id = mount.target.substr(mount.target.rfind('/') + 1);
+  if (id.empty()) throw Error("--mount=type=secret needs id= or target=");
+  const auto found = sources.secrets.find(id);
+  if (found == sources.secrets.end()) {
+    if (mount.required)
+      throw Error("secret " + id + " is required here: give it with --secret id=" + id +
+                  ",src=FILE or --secret id=" + id + ",env=VARIABLE");
+    return;
+  }
+  std::string raw;
+  if (!found->second.variable.empty()) {
+    const char* value = getenv(found->second.variable.c_str());
+    if (value == nullptr)
+      throw Error("secret " + id + ": variable " + found->second.variable + " is not set");
+    raw = value;
+  } else {
+    raw = read_file_at(AT_FDCWD, found->second.file, secret_limit);
+  }
+  const Secret secret(std::move(raw));
+  if (mount.env)
+    environment_.push_back((mount.env->empty() ? id : *mount.env) + "=" + secret.reveal());
+  if (mount.env && mount.target.empty()) return;
+  const std::string target =
+      mount.target.empty() ? "/run/secrets/" + id : absolute_path(mount.target, working_dir);
+  const std::string file =
+      write_private(secret_directory(), secret.reveal(), mount.mode.value_or(0400),
+                    mount.uid.value_or(0), mount.gid.value_or(0));
+  secret_files_.push_back(file);
+  mounts_.push_back(bind_mount(path_ + "/secrets/" + file, target, false, true));
+}
+
+void RunMounts::add_ssh(const dockerfile::Mount& mount, size_t number,
+                        const MountSources& sources) {
+  const std::string id = mount.id.empty() ? "default" : mount.id;
+  const auto found = sources.ssh_sockets.find(id);
+  if (found == sources.ssh_sockets.end()) {
+    if (mount.required)
+      throw Error("ssh agent " + id + " is required here: give it with --ssh " + id +
+                  "=SOCKET, or --ssh " + id + " with SSH_AUTH_SOCK set");
+    return;
+  }
+  const std::string target =
+      mount.target.empty() ? "/run/buildkit/ssh_agent." + std::to_string(number) : mount.target;
+  mounts_.push_back(bind_mount(found->second, target, false, false));
+  environment_.push_back("SSH_AUTH_SOCK=" + target);
+}
+
+void RunMounts::add_script(const std::string& target, std::string_view content) {
+  const std::string file = write_private(directory_.get(), content, 0755, 0, 0);
+  mounts_.push_back(bind_mount(path_ + "/" + file, target, false, true));
+}
+
+std::string RunMounts::scratch_directory() {
+  const std::string name = "scratch-" + std::to_string(mounts_.size());
+  make_dir_at(directory_.get(), name, 0755);
+  return path_ + "/" + name;
+}
+
+}  // namespace kiln

@@ -1,0 +1,93 @@
+// Owns: what each kind of RUN --mount is on the host while the step runs: cache directories and
+// their locks, secrets, agent sockets, tmpfs, throw-away copies for writable binds.
+// Does not own: which tree a bind reads from (the caller opens it), or the bundle.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "builder/dockerfile/mount.hh"
+#include "builder/steps/run_step.hh"
+#include "builder/sys/fd.hh"
+
+namespace kiln {
+
+// A value that is never printed, compared with care, and overwritten when it goes.
+class Secret {
+ public:
+  explicit Secret(std::string value) : value_(std::move(value)) {}
+  Secret(Secret&& other) noexcept : value_(std::move(other.value_)) { other.wipe(); }
+  Secret& operator=(Secret&&) = delete;
+  ~Secret() { wipe(); }
+  const std::string& reveal() const { return value_; }
+
+ private:
+  void wipe() noexcept;
+  std::string value_;
+};
+
+// Where `--secret id=…` finds its value: exactly one is set.
+struct SecretSource {
+  std::string file;
+  std::string variable;
+};
+
+struct MountSources {
+  std::map<std::string, SecretSource> secrets;     // by id
+  std::map<std::string, std::string> ssh_sockets;  // by id: path of the agent's socket
+};
+
+// The mounts of one step. Files and directories of its own live in `directory` (0700, of this step
+// only); everything there goes with the object.
+class RunMounts {
+ public:
+  // `cache_root`: where cache directories live, named by the digest of their id (so that an id is
+  // never a path, CVE-2024-11218).
+  RunMounts(const std::string& parent_directory, const std::string& cache_root);
+  ~RunMounts();
+  RunMounts(const RunMounts&) = delete;
+  RunMounts& operator=(const RunMounts&) = delete;
+
+  // `source`: host path of a directory or file, already resolved inside its tree.
+  void add_bind(const std::string& target, const std::string& source, bool directory,
+                bool read_only);
+  // Waits for the lock of a locked one (`cancel` ends the wait). Returns the descriptor of the
+  // cache's directory, and in `fresh` whether it was just made (to be filled from `from`).
+  int add_cache(const dockerfile::Mount& mount, const std::string& target,
+                const Cancellation& cancel, bool& fresh);
+  void add_tmpfs(const dockerfile::Mount& mount, const std::string& target);
+  // As a file and/or a variable. Throws Error when required and not given.
+  void add_secret(const dockerfile::Mount& mount, const std::string& working_dir,
+                  const MountSources& sources);
+  void add_ssh(const dockerfile::Mount& mount, size_t number, const MountSources& sources);
+  // A here-document that is a program.
+  void add_script(const std::string& target, std::string_view content);
+  // A directory below this step's own, for a writable throw-away copy.
+  std::string scratch_directory();
+
+  const std::vector<RunMount>& mounts() const { return mounts_; }
+  const std::vector<std::string>& environment() const { return environment_; }
+
+ private:
+  std::string write_private(int directory, std::string_view content, uint32_t mode, uint32_t uid,
+                            uint32_t gid);
+  int secret_directory();
+
+  Fd parent_;
+  std::string name_;
+  Fd directory_;
+  std::string path_;
+  std::string cache_root_;
+  std::vector<Fd> locks_;
+  Fd secrets_;
+  bool secrets_on_tmpfs_ = false;
+  std::vector<std::string> secret_files_;
+  std::vector<RunMount> mounts_;
+  std::vector<std::string> environment_;
+};
+
+}  // namespace kiln

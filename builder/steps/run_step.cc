@@ -1,0 +1,163 @@
+#include "builder/steps/run_step.hh"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "builder/steps/container_defaults.hh"
+#include "builder/steps/mount_stubs.hh"
+#include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
+
+namespace kiln {
+
+namespace {
+
+// A bundle directory that goes away with everything in it.
+class BundleDirectory {
+ public:
+  explicit BundleDirectory(const std::string& parent)
+      : parent_(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), name_(random_name()) {
+    if (!parent_) throw SysError("open " + parent);
+    make_dir_at(parent_.get(), name_, 0700);
+    directory_ = open_dir_at(parent_.get(), name_);
+    path_ = parent + "/" + name_;
+  }
+  ~BundleDirectory() {
+    try {
+      remove_tree_at(parent_.get(), name_);
+    } catch (const Error&) {
+      return;  // prune removes what a full or broken disk kept
+    }
+  }
+  BundleDirectory(const BundleDirectory&) = delete;
+  BundleDirectory& operator=(const BundleDirectory&) = delete;
+
+  const std::string& name() const { return name_; }
+  const std::string& path() const { return path_; }
+  void write(const std::string& name, std::string_view content) const {
+    write_file_atomic(directory_.get(), name, content, 0644);
+  }
+
+ private:
+  Fd parent_;
+  std::string name_;
+  Fd directory_;
+  std::string path_;
+};
+
+oci::Mount bind_file(const std::string& source, const std::string& destination, bool readonly) {
+  return {destination, "bind", source, {"rbind", "rprivate", readonly ? "ro" : "rw"}, {}, {}};
+}
+
+void loosen(oci::Config& config) {
+  const std::vector<std::string>& all = all_capabilities();
+  config.process->capabilities = oci::Capabilities{all, all, {}, all, {}};
+  config.linux_->masked_paths.clear();
+  config.linux_->readonly_paths.clear();
+  config.linux_->seccomp.reset();
+  for (oci::Mount& m : config.mounts)
+    if (m.destination.starts_with("/sys")) std::ranges::replace(m.options, "ro", "rw");
+}
+
+void set_shm_size(oci::Config& config, int64_t bytes) {
+  for (oci::Mount& m : config.mounts)
+    if (m.destination == "/dev/shm")
+      for (std::string& o : m.options)
+        if (o.starts_with("size=")) o = "size=" + std::to_string(bytes);
+}
+
+oci::Config config_of(const RunStep& step, const RunDefaults& defaults,
+                      const std::string& root_path, const std::string& id) {
+  oci::Config config = defaults.config;
+  oci::Process& process = *config.process;
+  process.args = step.argv;
+  process.env = step.env;
+  process.cwd = step.working_dir.empty() ? "/" : step.working_dir;
+  process.user.uid = step.user.uid;
+  process.user.gid = step.user.gid;
+  process.user.additional_gids = step.user.additional_gids;
+  process.rlimits = defaults.rlimits;
+  // As every container of another user than root: what the bounding set holds is for set-uid
+  // programs, the process itself starts with nothing.
+  if (step.user.uid != 0 && process.capabilities) {
+    process.capabilities->effective.clear();
+    process.capabilities->permitted.clear();
+  }
+  const bool has_home =
+      std::ranges::any_of(process.env, [](const std::string& e) { return e.starts_with("HOME="); });
+  if (!has_home) process.env.push_back("HOME=" + step.user.home);
+  config.root = oci::Root{root_path, false};
+  config.hostname = "kiln";
+  if (step.network == StepNetwork::none) config.linux_->namespaces.push_back({"network", ""});
+  if (step.insecure) loosen(config);
+  if (defaults.shm_size) set_shm_size(config, *defaults.shm_size);
+  if (defaults.memory) {
+    oci::Resources resources;
+    resources.memory = oci::MemoryLimits{};
+    resources.memory->limit = defaults.memory;
+    resources.memory->swap = defaults.memory_swap;
+    config.linux_->resources = std::move(resources);
+  }
+  config.linux_->cgroups_path = "/kiln/" + id;
+  return config;
+}
+
+}  // namespace
+
+RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
+                    const std::string& root_path, const RuntimeCall& runtime, const LineSink& sink,
+                    const Cancellation& cancel) {
+  const BundleDirectory bundle(defaults.work_directory);
+  RuntimeCall call = runtime;
+  call.bundle = bundle.path();
+  call.id = "kiln-" + bundle.name();
+  oci::Config config = config_of(step, defaults, root_path, call.id);
+
+  // Declared after the bundle: the stubs go before it, whatever happens.
+  MountStubs stubs(root);
+  for (const oci::Mount& m : config.mounts)
+    if (m.destination == "/proc" || m.destination == "/sys" || m.destination == "/dev")
+      stubs.need(m.destination, true);
+  bundle.write("resolv.conf", defaults.resolv_conf);
+  bundle.write("hosts", hosts_text(defaults.extra_hosts, config.hostname));
+  for (const char* name : {"resolv.conf", "hosts"}) {
+    const std::string target = stubs.need(std::string("/etc/") + name, false);
+    config.mounts.push_back(bind_file(bundle.path() + "/" + name, target, true));
+  }
+  for (const RunMount& m : step.mounts) {
+    config.mounts.push_back(m.mount);
+    // Below the runtime's own /dev nothing can be, and need not be, made in the image.
+    if (!m.mount.destination.starts_with("/dev/"))
+      config.mounts.back().destination = stubs.need(m.mount.destination, m.directory);
+  }
+  bundle.write("config.json", oci::write(config));
+  const RuntimeEnd end = run_container(call, sink, cancel);
+  stubs.remove();
+  return end;
+}
+
+std::string hosts_text(const std::vector<std::string>& extra, std::string_view hostname) {
+  std::string text = "127.0.0.1\tlocalhost " + std::string(hostname) +
+                     "\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+  for (const std::string& e : extra) {
+    const size_t colon = e.find(':');
+    std::string address = e.substr(colon + 1);
+    if (address.starts_with('[') && address.ends_with(']'))
+      address = address.substr(1, address.size() - 2);
+    text += address + "\t" + e.substr(0, colon) + "\n";
+  }
+  return text;
+}
+
+std::string resolv_conf_text(bool private_network) {
+  constexpr size_t limit = 1 << 16;
+  auto text = try_read_file_at(AT_FDCWD, "/etc/resolv.conf", limit);
+  if (private_network && text && text->find("nameserver 127.") != std::string::npos)
+    if (auto upstream = try_read_file_at(AT_FDCWD, "/run/systemd/resolve/resolv.conf", limit))
+      text = std::move(upstream);
+  return text.value_or("");
+}
+
+}  // namespace kiln
