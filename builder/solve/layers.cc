@@ -68,18 +68,19 @@ ChainRef Layers::chain_of(const Image& image) {
   const std::vector<std::string> keys = chain_ids(image.config.diff_ids);
   ChainRef chain;
   for (size_t i = 0; i < keys.size(); ++i)
-    chain = extend(chain, keys[i], CachedLayer{image.manifest.layers[i], image.config.diff_ids[i]});
+    chain = extend(chain, keys[i], keys[i],
+                   {{image.manifest.layers[i], image.config.diff_ids[i]}, nullptr});
   return chain;
 }
 
-ChainRef Layers::extend(const ChainRef& parent, const std::string& key, const CachedLayer& layer) {
-  // The index is found when somebody asks, by index_of().
-  return extend(parent, key, ready(PackedLayer{layer, nullptr}));
+ChainRef Layers::extend(const ChainRef& parent, const std::string& key, const std::string& snapshot,
+                        PackedLayer layer) {
+  return extend(parent, key, snapshot, ready(std::move(layer)));
 }
 
-ChainRef Layers::extend(const ChainRef& parent, const std::string& key,
+ChainRef Layers::extend(const ChainRef& parent, const std::string& key, const std::string& snapshot,
                         std::shared_future<PackedLayer> layer) {
-  return std::make_shared<Chain>(Chain{parent, key, std::move(layer)});
+  return std::make_shared<Chain>(Chain{parent, key, snapshot, std::move(layer)});
 }
 
 std::mutex& Layers::lock_of(const std::string& key) {
@@ -131,20 +132,20 @@ Snapshotter& Layers::snapshots() {
 std::string Layers::materialise(const ChainRef& chain) {
   if (!chain) return "";
   Snapshotter& snapshotter = snapshots();
-  store_.hold_snapshot(chain->key);
-  if (snapshotter.has(chain->key)) return chain->key;
+  store_.hold_snapshot(chain->snapshot);
+  if (snapshotter.has(chain->snapshot)) return chain->snapshot;
   const std::string parent = materialise(chain->parent);
   const CachedLayer layer = chain->layer.get().layer;
-  const std::lock_guard lock(lock_of("snapshot " + chain->key));
-  if (snapshotter.has(chain->key)) return chain->key;
+  const std::lock_guard lock(lock_of("snapshot " + chain->snapshot));
+  if (snapshotter.has(chain->snapshot)) return chain->snapshot;
   const auto tar = open_layer(store_, layer);
-  const Applied applied = snapshotter.unpack(chain->key, parent, *tar);
+  const Applied applied = snapshotter.unpack(chain->snapshot, parent, *tar);
   if (applied.diff_id != layer.diff_id) {
-    snapshotter.remove(chain->key);
+    snapshotter.remove(chain->snapshot);
     throw Error("layer " + layer.blob.digest.text() + " unpacks to " + applied.diff_id.text() +
                 ", its image says " + layer.diff_id.text());
   }
-  return chain->key;
+  return chain->snapshot;
 }
 
 PackedLayer Layers::pack(const std::function<void(LayerWriter&)>& fill) {

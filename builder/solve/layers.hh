@@ -27,13 +27,16 @@ struct PackedLayer {
   std::shared_ptr<const LayerIndex> index;
 };
 
-// One layer on top of another; null is the empty root (FROM scratch). `key` names the whole root
-// filesystem up to here: a chain id for an image's layer, the step's key for one that was built.
+// One layer on top of another; null is the empty root (FROM scratch). `key` stands for the whole
+// root filesystem up to here in the keys of later steps: a chain id for an image's layer, else made
+// from the step's key. `snapshot` names its unpacked form: the same, and also the epoch that its
+// times were clamped to, which no key depends on.
 struct Chain;
 using ChainRef = std::shared_ptr<const Chain>;
 struct Chain {
   ChainRef parent;
   std::string key;
+  std::string snapshot;
   std::shared_future<PackedLayer> layer;  // throws what packing threw
 };
 
@@ -54,10 +57,11 @@ class Layers {
 
   // An image's layers. Nothing is read yet.
   ChainRef chain_of(const Image& image);
-  // A layer from a cache record.
-  ChainRef extend(const ChainRef& parent, const std::string& key, const CachedLayer& layer);
+  // A layer that is there: from a cache record (without an index), or just packed.
+  ChainRef extend(const ChainRef& parent, const std::string& key, const std::string& snapshot,
+                  PackedLayer layer);
   // A layer that is being made elsewhere.
-  ChainRef extend(const ChainRef& parent, const std::string& key,
+  ChainRef extend(const ChainRef& parent, const std::string& key, const std::string& snapshot,
                   std::shared_future<PackedLayer> layer);
 
   // What the root filesystem contains; waits for layers that are being packed.

@@ -1,0 +1,169 @@
+#include "builder/solve/images.hh"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+
+#include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
+
+namespace kiln::solve {
+
+namespace {
+
+constexpr std::string_view image_scheme = "docker-image://";
+constexpr std::string_view layout_scheme = "oci-layout://";
+
+// Small edit distance, for "did you mean".
+size_t distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::string near_names(const Store& store, const Reference& wanted) {
+  std::vector<std::pair<size_t, std::string>> near;
+  for (const NamedImage& i : store.images()) {
+    const auto reference = parse_reference(i.name);
+    if (!reference) continue;
+    const size_t d =
+        reference->name() == wanted.name() ? 0 : distance(reference->familiar(), wanted.familiar());
+    if (d <= std::max<size_t>(2, wanted.familiar().size() / 4))
+      near.emplace_back(d, reference->familiar());
+  }
+  std::ranges::sort(near);
+  std::string text;
+  for (size_t i = 0; i < near.size() && i < 3; ++i) text += (i ? ", " : "") + near[i].second;
+  return text.empty() ? "" : "; the store has " + text;
+}
+
+void copy_blob(Store& store, int blobs, const oci::Descriptor& blob) {
+  if (store.hold(blob.digest)) return;
+  const std::string name =
+      std::string(blob.digest.algorithm()) + "/" + std::string(blob.digest.hex());
+  const Fd file(openat(blobs, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) throw SysError("open blob " + blob.digest.text());
+  FdSource source(file.get());
+  BlobWriter writer = store.new_blob(blob.digest.algorithm());
+  std::vector<std::byte> buffer(size_t{1} << 20);
+  while (const size_t n = source.read(buffer))
+    writer.write(std::span<const std::byte>(buffer.data(), n));
+  writer.finish(blob.digest, static_cast<uint64_t>(blob.size));
+}
+
+// Everything below `top`, children first, so that a manifest is never there without its blobs.
+void copy_reachable(Store& store, int blobs, const oci::Descriptor& top, int depth) {
+  if (depth > 4) throw Error("image indexes are nested too deeply");
+  const bool index =
+      top.media_type == oci::media::index || top.media_type == oci::media::docker_manifest_list;
+  const bool manifest =
+      top.media_type == oci::media::manifest || top.media_type == oci::media::docker_manifest;
+  if (index || manifest) {
+    const std::string name =
+        std::string(top.digest.algorithm()) + "/" + std::string(top.digest.hex());
+    const std::string text = read_file_at(blobs, name, document_limit);
+    if (index) {
+      for (const auto& m : oci::read_index(text, top.digest.text()).manifests)
+        copy_reachable(store, blobs, m, depth + 1);
+    } else {
+      const oci::Manifest m = oci::read_manifest(text, top.digest.text());
+      copy_blob(store, blobs, m.config);
+      for (const auto& layer : m.layers) copy_blob(store, blobs, layer);
+    }
+  }
+  copy_blob(store, blobs, top);
+}
+
+}  // namespace
+
+oci::Descriptor import_layout(Store& store, const std::string& where) {
+  std::string directory = where, tag, digest;
+  if (const size_t at = directory.rfind('@'); at != std::string::npos) {
+    digest = directory.substr(at + 1);
+    directory.resize(at);
+  } else if (const size_t colon = directory.rfind(':');
+             colon != std::string::npos && directory.find('/', colon) == std::string::npos) {
+    tag = directory.substr(colon + 1);
+    directory.resize(colon);
+  }
+  const Fd root(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) throw SysError("open OCI layout " + directory);
+  const oci::Index index = oci::read_index(read_file_at(root.get(), "index.json", document_limit),
+                                           directory + "/index.json");
+  std::vector<oci::Descriptor> found;
+  for (const oci::Descriptor& d : index.manifests) {
+    const auto name = d.annotations.find(ref_name_annotation);
+    const std::string full = image_name(d);
+    if (!digest.empty() ? d.digest.text() == digest
+        : !tag.empty()
+            ? (name != d.annotations.end() && name->second == tag) || full.ends_with(":" + tag)
+            : true)
+      found.push_back(d);
+  }
+  if (found.empty())
+    throw Error("OCI layout " + directory + " has no image " + (tag.empty() ? digest : tag));
+  if (found.size() > 1)
+    throw Error("OCI layout " + directory + " has several images: name one as " + directory +
+                ":TAG or @DIGEST");
+  const Fd blobs = open_dir_at(root.get(), "blobs");
+  copy_reachable(store, blobs.get(), found.front(), 0);
+  oci::Descriptor top = found.front();
+  top.annotations.clear();
+  return top;
+}
+
+bool Images::is_image_context(const std::string& name) const {
+  const std::string& text = context_text(name);
+  return text.starts_with(image_scheme) || text.starts_with(layout_scheme);
+}
+
+const std::string& Images::context_text(const std::string& name) const {
+  return request_.build_contexts.at(name);
+}
+
+std::shared_ptr<const Image> Images::get(const stage::Origin& origin, StepId step) {
+  const oci::Platform platform = origin.platform.value_or(request_.inputs.target_platform);
+  const std::string key = std::to_string(static_cast<int>(origin.kind)) + origin.name + " " +
+                          oci::platform_text(platform);
+  const std::lock_guard lock(mutex_);
+  auto& slot = known_[key];
+  if (slot) return slot;
+  if (origin.kind != stage::Origin::Kind::named_context)
+    return slot = find(origin.name, platform, step);
+  const std::string& text = context_text(origin.name);
+  if (text.starts_with(image_scheme))
+    return slot = find(text.substr(image_scheme.size()), platform, step);
+  if (text.starts_with(layout_scheme)) {
+    const oci::Descriptor top = import_layout(store_, text.substr(layout_scheme.size()));
+    return slot = std::make_shared<const Image>(load_image(store_, top, "", platform));
+  }
+  throw Error("build context " + origin.name + " is no image: " + text);
+}
+
+std::shared_ptr<const Image> Images::find(const std::string& name, const oci::Platform& platform,
+                                          StepId step) {
+  const Reference reference = require_reference(name);
+  // What stands in the store under a digest is that digest: asking again could change nothing.
+  const bool ask = request_.pull == PullPolicy::always && reference.digest.empty() && puller_;
+  if (!ask)
+    if (auto image = try_load_image(store_, reference.text(), platform))
+      return std::make_shared<const Image>(std::move(*image));
+  if (request_.pull != PullPolicy::never && puller_) {
+    puller_(reference, platform, step);
+    return std::make_shared<const Image>(load_image(store_, reference.text(), platform));
+  }
+  throw Error("no image " + reference.familiar() + " in the store" + near_names(store_, reference) +
+              (request_.pull == PullPolicy::never ? " (pulling is off: --pull=never)" : ""));
+}
+
+}  // namespace kiln::solve
