@@ -1,0 +1,79 @@
+// Owns: doing the steps of one stage in order: name, key, cache, work, record. Each kind of step
+// has its file: run (stage_run_command.cc), copy and add (stage_run_copy.cc), the rest
+// (stage_run.cc). Does not own: other stages (solver.hh), or what an instruction says about the
+// image (stage/).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "builder/solve/cache_key.hh"
+#include "builder/solve/solver.hh"
+#include "builder/steps/copy_plan.hh"
+#include "builder/steps/image_user.hh"
+
+namespace kiln::solve {
+
+// What a cache record says besides its layers; JSON in CacheRecord::patch.
+struct RecordPatch {
+  std::string root;              // key of the root filesystem after the step
+  std::string created;           // RFC 3339, for the image's history
+  std::optional<int64_t> epoch;  // that file times were clamped to
+};
+std::string write_patch(const RecordPatch& patch);
+std::optional<RecordPatch> read_patch(std::string_view text);
+
+class StageRun {
+ public:
+  StageRun(Solver& solver, Services& services, const stage::Stage& stage);
+  StageResult run();
+
+  // For the solver's result: what the stage starts from.
+  const ChainRef& base() const { return base_; }
+
+ private:
+  // ---- the common part ----
+  void start_from_base();
+  void do_step(const stage::Step& step, size_t index);
+  // "[builder 2/5] RUN npm ci".
+  std::string step_name(std::string_view text);
+  bool cache_off() const;
+  // The record of `key`, unless the cache is off; else the reason in --explain's words.
+  std::optional<CacheRecord> find(const CacheKey& key, const std::string& slot, StepId id);
+  void remember(const CacheKey& key, const std::string& slot, const RecordPatch& patch,
+                const PackedLayer& layer);
+  // Continues with a layer that a record has; false when it has to be made again.
+  bool use_record(const CacheRecord& record, bool restamp);
+  std::string slot_of(const stage::Step& step, size_t index) const;
+  std::string now_text() const;
+  std::string snapshot_name(const std::string& key) const;
+  MergedIndex index() { return services_.layers.index(chain_); }
+  UserDatabase users();
+  [[noreturn]] void fail(const stage::Step& step, const std::string& message);
+
+  // ---- kinds ----
+  void run_command(const stage::Step& step, size_t index, const dockerfile::Run& run);
+  void make_workdir(const stage::Step& step, const std::string& path);
+  void copy_files(const stage::Step& step, size_t index, const dockerfile::Copy& copy);
+  void add_files(const stage::Step& step, size_t index, const dockerfile::Add& add);
+
+  struct CopyJob;  // COPY and ADD are one thing from here on
+  void copy_job(const stage::Step& step, size_t index, CopyJob job);
+  void prepare_run_services();
+  struct RunInputs;
+  void add_run_mounts(const stage::Step& step, const dockerfile::Run& run, StepId id,
+                      RunInputs& inputs, CacheKey& key);
+  void open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, RunMounts& mounts);
+
+  Solver& solver_;
+  Services& services_;
+  const stage::Stage& stage_;
+  std::optional<stage::State> state_;
+  ChainRef base_, chain_;
+  std::string created_;  // of the newest layer
+  size_t shown_ = 0;     // steps named so far
+  size_t total_ = 0;
+};
+
+}  // namespace kiln::solve

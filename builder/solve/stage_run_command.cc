@@ -1,0 +1,346 @@
+// RUN: its key, its mounts, the command in a workspace, and the layer of what it changed.
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+
+#include "builder/solve/stage_run.hh"
+#include "builder/stage/invocation.hh"
+#include "builder/steps/container_defaults.hh"
+#include "builder/steps/seccomp_profile.hh"
+#include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
+#include "builder/sys/resolve.hh"
+
+namespace kiln::solve {
+
+namespace {
+
+constexpr size_t kept_lines = 20;  // of a failing command's output, for the error
+
+// Host path of something inside a tree's directory, resolved there.
+struct HostPath {
+  std::string path;
+  bool directory;
+};
+
+HostPath host_path(int root, std::string_view inside, std::string_view what) {
+  const auto found = try_open_in_root(root, inside, O_PATH);
+  if (!found) throw SysError(std::string(inside) + " in " + std::string(what), found.error());
+  struct stat s {};
+  if (fstat(found->get(), &s) != 0) throw SysError("stat " + std::string(inside));
+  std::array<char, 4096> buffer;
+  const std::string link = "/proc/self/fd/" + std::to_string(found->get());
+  const ssize_t n = readlink(link.c_str(), buffer.data(), buffer.size());
+  if (n <= 0 || static_cast<size_t>(n) == buffer.size()) throw SysError("readlink " + link);
+  return {{buffer.data(), static_cast<size_t>(n)}, S_ISDIR(s.st_mode)};
+}
+
+std::string mount_definition(const dockerfile::Mount& m) {
+  std::string text(dockerfile::mount_type_name(m.type));
+  text += " from=" + m.from + " source=" + m.source + " target=" + m.target + " id=" + m.id;
+  text += m.read_only ? " ro" : " rw";
+  if (m.sharing) text += " sharing=" + std::to_string(static_cast<int>(*m.sharing));
+  if (m.size != 0) text += " size=" + std::to_string(m.size);
+  if (m.env) text += " env=" + *m.env;
+  if (m.mode) text += " mode=" + std::to_string(*m.mode);
+  if (m.uid) text += " uid=" + std::to_string(*m.uid);
+  if (m.gid) text += " gid=" + std::to_string(*m.gid);
+  return text;
+}
+
+// The tail of a command's output, for the error message.
+class Tail {
+ public:
+  void add(std::string_view line) {
+    lines_.emplace_back(terminal_text(line, 400));
+    if (lines_.size() > kept_lines) lines_.pop_front();
+  }
+  std::string text() const {
+    std::string out;
+    for (const std::string& l : lines_) out += "\n  | " + l;
+    return out;
+  }
+
+ private:
+  std::deque<std::string> lines_;
+};
+
+}  // namespace
+
+struct StageRun::RunInputs {
+  std::vector<Tree> trees;  // one for each mount; unused ones are empty
+  // Kept until the step is over.
+  std::vector<OpenTree> opened;
+  std::vector<std::unique_ptr<Rootfs>> workspaces;
+};
+
+void StageRun::prepare_run_services() {
+  const std::lock_guard lock(services_.run_setup);
+  if (services_.run_ready) return;
+  Store& store = services_.layers.store();
+  services_.runtime.runtime = find_runtime(services_.request.runtime);
+  const std::string state = store.sub_directory("runtime");
+  services_.runtime.arguments = {"--root", state};
+  RunDefaults& d = services_.run_defaults;
+  d.config = default_container();
+  d.config.linux_->seccomp = default_seccomp(default_capabilities());
+  d.extra_hosts = services_.request.extra_hosts;
+  d.rlimits = services_.request.rlimits;
+  d.memory = services_.request.memory;
+  d.memory_swap = services_.request.memory_swap;
+  d.shm_size = services_.request.shm_size;
+  d.work_directory = store.sub_directory("run");
+  d.resolv_conf = resolv_conf_text(false);
+  services_.cache_mounts = store.sub_directory("cache-mounts");
+  services_.run_ready = true;
+}
+
+void StageRun::add_run_mounts(const stage::Step& step, const dockerfile::Run& run, StepId id,
+                              RunInputs& inputs, CacheKey& key) {
+  using Type = dockerfile::Mount::Type;
+  inputs.trees.resize(run.mounts.size());
+  for (size_t i = 0; i < run.mounts.size(); ++i) {
+    const dockerfile::Mount& m = run.mounts[i];
+    key.add("mount " + std::to_string(i), mount_definition(m));
+    const bool reads = m.type == Type::bind || (m.type == Type::cache && !m.from.empty());
+    if (!reads) continue;
+    Tree& tree = inputs.trees[i];
+    tree = services_.trees.get(step.origins.at(i), id);
+    const std::string source = absolute_path(m.source, "/");
+    const auto top = tree.tree->stat(source, true);
+    if (!top) throw Error("--mount source " + source + ": not found in " + tree.what);
+    DigestOptions options;
+    options.memo = tree.memo;
+    options.pool = &services_.layers.pool();
+    options.owners = tree.image;
+    const bool directory = top->entry.type == FileType::directory;
+    const std::vector<ContextEntry> entries =
+        directory ? tree.tree->walk(top->entry.path) : std::vector<ContextEntry>{*top};
+    const std::string base(directory ? top->entry.path : parent_path(top->entry.path));
+    key.add("mount " + std::to_string(i) + " content",
+            tree.kind + " " + tree.tree->digest(entries, base, options).text());
+  }
+}
+
+void StageRun::open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, RunMounts& mounts) {
+  using Type = dockerfile::Mount::Type;
+  size_t ssh = 0;
+  const std::string cwd = state_->working_dir();
+  for (size_t i = 0; i < run.mounts.size(); ++i) {
+    const dockerfile::Mount& m = run.mounts[i];
+    const std::string target = m.target.empty() ? "" : absolute_path(m.target, cwd);
+    switch (m.type) {
+      case Type::tmpfs:
+        mounts.add_tmpfs(m, target);
+        break;
+      case Type::secret:
+        mounts.add_secret(m, cwd, services_.request.mount_sources);
+        break;
+      case Type::ssh:
+        mounts.add_ssh(m, ssh++, services_.request.mount_sources);
+        break;
+      case Type::cache: {
+        bool fresh = false;
+        const int data = mounts.add_cache(m, target, services_.cancel, fresh);
+        if (!fresh || m.from.empty()) break;
+        inputs.opened.push_back(services_.trees.open(inputs.trees[i]));
+        const OpenTree& open = inputs.opened.back();
+        const auto top = open.tree->stat(absolute_path(m.source, "/"), true);
+        if (!top) break;
+        CopyLayer files;
+        files.add_tree(*open.context, top->entry.path, open.tree->walk(top->entry.path), "",
+                       {std::nullopt, std::nullopt, {}, {}, {}}, true);
+        Applier applier(data, {.kind = ApplyOptions::Kind::archive});
+        files.apply(applier);
+        applier.finish();
+        break;
+      }
+      case Type::bind: {
+        const Tree& tree = inputs.trees[i];
+        const std::string source = absolute_path(m.source, "/");
+        if (tree.image && !m.read_only) {
+          // What the step writes there is thrown away with the workspace.
+          inputs.workspaces.push_back(
+              services_.layers.snapshots().prepare(services_.layers.materialise(tree.chain)));
+          const HostPath at = host_path(inputs.workspaces.back()->root(), source, tree.what);
+          mounts.add_bind(target, at.path, at.directory, false);
+          break;
+        }
+        inputs.opened.push_back(services_.trees.open(tree));
+        const OpenTree& open = inputs.opened.back();
+        const bool whole = tree.image || !open.context->ignore();
+        if (m.read_only && whole) {
+          const HostPath at = host_path(open.context->root(), source, tree.what);
+          mounts.add_bind(target, at.path, at.directory, true);
+          break;
+        }
+        // Of the context: a copy, without what .dockerignore hides; writes to it never reach the
+        // host (CVE-2025-4953).
+        const std::string copy = mounts.scratch_directory();
+        const Fd into(::open(copy.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!into) throw SysError("open " + copy);
+        const auto top = open.tree->stat(source, true);
+        if (!top) throw Error("--mount source " + source + ": not found in " + tree.what);
+        CopyLayer files;
+        const bool directory = top->entry.type == FileType::directory;
+        if (directory)
+          files.add_tree(*open.context, top->entry.path, open.tree->walk(top->entry.path), "", {},
+                         true);
+        else
+          files.add_file(*open.context, *top, "file", {});
+        Applier applier(into.get(), {.kind = ApplyOptions::Kind::archive});
+        files.apply(applier);
+        applier.finish();
+        mounts.add_bind(target, directory ? copy : copy + "/file", directory, m.read_only);
+        break;
+      }
+    }
+  }
+}
+
+void StageRun::run_command(const stage::Step& step, size_t index, const dockerfile::Run& run) {
+  const StepId id = services_.progress.begin(step_name(step.instruction.original));
+  Outcome outcome = Outcome::failed;
+  bool ended_elsewhere = false;
+  struct End {  // on every way out
+    Progress& progress;
+    StepId id;
+    const Outcome& outcome;
+    const bool& elsewhere;
+    ~End() {
+      if (!elsewhere) progress.end(id, outcome);
+    }
+  } end{services_.progress, id, outcome, ended_elsewhere};
+
+  const stage::Invocation invocation = stage::invocation_of(run, state_->shell());
+  const bool insecure = run.security == dockerfile::Run::Security::insecure;
+  if (insecure && !services_.request.allow_insecure)
+    throw Error("RUN --security=insecure: allow it with --allow security.insecure");
+  StepNetwork network = services_.request.network;
+  if (run.network == dockerfile::Run::Network::none) network = StepNetwork::none;
+  if (run.network == dockerfile::Run::Network::host) {
+    if (!services_.request.allow_host_network)
+      throw Error("RUN --network=host: allow it with --allow network.host");
+    network = StepNetwork::host;
+  }
+
+  CacheKey key("run");
+  key.add("root", key_of(chain_));
+  key.add("command", invocation.argv);
+  if (invocation.script) key.add("script", invocation.script->data);
+  // Proxies are seen by the command and are no part of the key.
+  std::vector<std::string> environment;
+  for (const auto& [name, value] : state_->variables().all())
+    environment.push_back(name + "=" + value);
+  key.add("environment", environment);
+  key.add("user", state_->user()).add("directory", state_->working_dir());
+  key.add("network", network == StepNetwork::none ? "none" : "host");
+  key.add("security", insecure ? "insecure" : "sandbox");
+  key.add("platform", oci::platform_text(state_->platform()));
+  if (!services_.request.extra_hosts.empty()) key.add("hosts", services_.request.extra_hosts);
+  RunInputs inputs;
+  try {
+    add_run_mounts(step, run, id, inputs, key);
+  } catch (const Canceled&) {
+    outcome = Outcome::canceled;
+    throw;
+  }
+
+  const std::string slot = slot_of(step, index);
+  if (const auto record = find(key, slot, id); record && use_record(*record, true)) {
+    outcome = Outcome::cached;
+    return;
+  }
+
+  prepare_run_services();
+  services_.jobs.acquire();
+  struct Release {
+    std::counting_semaphore<>& jobs;
+    ~Release() { jobs.release(); }
+  } release{services_.jobs};
+  const int64_t began = time(nullptr);
+  Snapshotter& snapshots = services_.layers.snapshots();
+  std::unique_ptr<Rootfs> workspace = snapshots.prepare(services_.layers.materialise(chain_));
+  RuntimeEnd ended;
+  Tail tail;
+  std::string command;
+  {
+    RunMounts mounts(services_.run_defaults.work_directory, services_.cache_mounts);
+    open_run_mounts(run, inputs, mounts);
+    RunStep what;
+    what.argv = invocation.argv;
+    what.env = state_->run_environment();
+    what.env.insert(what.env.end(), mounts.environment().begin(), mounts.environment().end());
+    what.working_dir = state_->working_dir();
+    what.user = look_up_user(state_->user(),
+                             {read_file_in_root(workspace->root(), "etc/passwd", size_t{1} << 20),
+                              read_file_in_root(workspace->root(), "etc/group", size_t{1} << 20)});
+    what.network = network;
+    what.insecure = insecure;
+    if (invocation.script) mounts.add_script(invocation.script->path, invocation.script->data);
+    what.mounts = mounts.mounts();
+    for (const std::string& word : invocation.argv) command += (command.empty() ? "" : " ") + word;
+    try {
+      ended = run_step(
+          what, services_.run_defaults, workspace->root(), workspace->path(), services_.runtime,
+          [&](Stream stream, std::string_view line) {
+            tail.add(line);
+            services_.progress.output(id, stream, line);
+          },
+          services_.cancel);
+    } catch (const Canceled&) {
+      outcome = Outcome::canceled;
+      throw;
+    }
+  }
+  if (ended.status != 0) {
+    const std::string why = ended.never_ran
+                                ? "could not be started: " + ended.message
+                                : "ended with exit code " + std::to_string(ended.status);
+    const dockerfile::DockerfileError placed(
+        services_.graph.source(), step.instruction.range,
+        "the command \"" + terminal_text(command, 200) + "\" " + why);
+    throw StepFailed(placed.render() + (ended.never_ran ? "" : tail.text()), ended.status);
+  }
+
+  // Each run of a command is a root filesystem of its own, whatever the key says.
+  const std::string root =
+      CacheKey("ran").add("step", key.digest().text()).add("nonce", random_name()).digest().text();
+  const std::string snapshot = snapshot_name(root);
+  const std::optional<int64_t> epoch = services_.request.epoch;
+  services_.layers.store().hold_snapshot(snapshot);
+  snapshots.commit(std::move(workspace), snapshot, {epoch});
+  created_ = rfc3339(epoch.value_or(began));
+  const RecordPatch patch{root, created_, epoch};
+  ended_elsewhere = true;
+  auto layer = solver_.in_background(
+      [this_services = &services_, snapshot, epoch, id, key, slot, patch]() -> PackedLayer {
+        Services& services = *this_services;
+        try {
+          ChangeStats stats;
+          PackedLayer packed = services.layers.pack_changes(snapshot, {epoch, {}, {}}, &stats);
+          for (const auto& [name, count] : stats.dropped_xattrs)
+            services.progress.note(id, std::to_string(count) + " extended attributes " + name +
+                                           " are not kept in the layer");
+          CacheRecord record;
+          record.key = key.digest();
+          record.slot = slot;
+          record.layers = {packed.layer};
+          record.patch = write_patch(patch);
+          record.parts = key.parts();
+          services.cache.put(std::move(record));
+          services.progress.end(id, Outcome::done);
+          return packed;
+        } catch (...) {
+          services.progress.end(id, Outcome::failed);
+          throw;
+        }
+      });
+  chain_ = services_.layers.extend(chain_, root, snapshot, std::move(layer));
+}
+
+}  // namespace kiln::solve

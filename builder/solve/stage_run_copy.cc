@@ -1,0 +1,351 @@
+// COPY and ADD: sources, key, and the layer written straight from them.
+#include <fcntl.h>
+#include <time.h>
+
+#include <algorithm>
+
+#include "builder/dockerfile/ignore.hh"
+#include "builder/layer/decompress.hh"
+#include "builder/layer/tar_reader.hh"
+#include "builder/solve/stage_run.hh"
+#include "builder/steps/mode_change.hh"
+#include "builder/steps/remote_source.hh"
+#include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
+
+namespace kiln::solve {
+
+struct StageRun::CopyJob {
+  std::string kind;  // "copy" or "add"
+  CopyRequest request;
+  std::vector<dockerfile::InlineFile> files;
+  std::vector<RemoteSource> remotes;
+  std::string chown, chmod;
+  bool link = false;
+  std::optional<stage::Origin> origin;  // of the sources; nullopt: there are none in a tree
+  std::vector<std::string> excludes;
+};
+
+namespace {
+
+// Everything that is known before a byte is read.
+struct Attributes {
+  std::optional<Owner> owner;
+  std::optional<ModeChange> mode;
+};
+
+void apply_mode(CopyPlan& plan, const ModeChange& mode) {
+  const auto change = [&](Entry& e) {
+    if (e.type != FileType::symlink) e.mode = mode.apply(e.mode, e.type == FileType::directory);
+  };
+  for (CopyItem& item : plan.items) {
+    for (ContextEntry& e : item.entries) change(e.entry);
+    change(item.file.entry);
+  }
+  for (CopyPlan::NewDirectory& d : plan.new_directories)
+    if (d.like) change(d.like->entry);
+}
+
+bool is_archive(const Context& context, const ContextEntry& file) {
+  if (file.entry.type != FileType::file) return false;
+  const Fd fd = context.open_file(file.entry.path);
+  FdSource raw(fd.get());
+  try {
+    const auto plain = decompress(raw);
+    TarReader tar(*plain, TarReader::Whiteouts::literal);
+    return tar.next().has_value();
+  } catch (const Error&) {
+    return false;  // no archive, or one that nothing can read: copied as it is
+  }
+}
+
+// An extracted archive, as a tree to copy from; removed with the object.
+class Extracted {
+ public:
+  Extracted(const std::string& parent, const Context& context, const ContextEntry& file)
+      : parent_(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+        name_("archive-" + random_name()) {
+    if (!parent_) throw SysError("open " + parent);
+    make_dir_at(parent_.get(), name_, 0700);
+    const Fd fd = context.open_file(file.entry.path);
+    FdSource raw(fd.get());
+    const auto plain = decompress(raw);
+    const Fd into = open_dir_at(parent_.get(), name_);
+    ApplyOptions options;
+    options.kind = ApplyOptions::Kind::archive;
+    apply_tar(*plain, into.get(), options);
+    tree_.emplace(open_dir_at(parent_.get(), name_), "archive " + file.entry.path);
+  }
+  ~Extracted() {
+    try {
+      remove_tree_at(parent_.get(), name_);
+    } catch (const Error&) {
+      return;  // prune removes it
+    }
+  }
+  Extracted(const Extracted&) = delete;
+  Extracted& operator=(const Extracted&) = delete;
+  const Context& tree() const { return *tree_; }
+
+ private:
+  Fd parent_;
+  std::string name_;
+  std::optional<Context> tree_;
+};
+
+}  // namespace
+
+void StageRun::copy_files(const stage::Step& step, size_t index, const dockerfile::Copy& copy) {
+  CopyJob job;
+  job.kind = "copy";
+  job.request.sources = copy.sources;
+  job.request.destination = copy.destination;
+  job.request.parents = copy.parents;
+  job.files = copy.files;
+  job.chown = copy.chown;
+  job.chmod = copy.chmod;
+  job.link = copy.link;
+  job.excludes = copy.excludes;
+  if (!copy.sources.empty()) job.origin = step.origins.at(0);
+  copy_job(step, index, std::move(job));
+}
+
+void StageRun::add_files(const stage::Step& step, size_t index, const dockerfile::Add& add) {
+  CopyJob job;
+  job.kind = "add";
+  for (const std::string& source : add.sources) {
+    if (auto remote = remote_source(source)) {
+      remote->checksum = add.checksum;
+      remote->keep_git_directory = add.keep_git_dir.value_or(false);
+      remote->unpack = add.unpack.value_or(false);
+      job.remotes.push_back(std::move(*remote));
+    } else {
+      job.request.sources.push_back(source);
+    }
+  }
+  if (!add.checksum.empty() && (job.remotes.size() != 1 || !job.request.sources.empty()))
+    throw Error("--checksum is for a single remote source");
+  job.request.destination = add.destination;
+  job.request.unpack = add.unpack.value_or(true);
+  job.files = add.files;
+  job.chown = add.chown;
+  job.chmod = add.chmod;
+  job.link = add.link;
+  job.excludes = add.excludes;
+  if (!job.request.sources.empty())
+    job.origin = step.origins.empty() ? stage::Origin{stage::Origin::Kind::context, 0, "", {}}
+                                      : step.origins.at(0);
+  copy_job(step, index, std::move(job));
+}
+
+void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
+  const StepId id = services_.progress.begin(step_name(step.instruction.original));
+  Outcome outcome = Outcome::failed;
+  struct End {
+    Progress& progress;
+    StepId id;
+    const Outcome& outcome;
+    ~End() { progress.end(id, outcome); }
+  } end{services_.progress, id, outcome};
+  try {
+    std::shared_ptr<const dockerfile::IgnoreMatcher> excluded;
+    if (!job.excludes.empty()) {
+      std::vector<std::string> patterns;
+      for (const std::string& e : job.excludes)
+        patterns.push_back(e.starts_with('/') ? e.substr(1) : e);
+      excluded = std::make_shared<dockerfile::IgnoreMatcher>(patterns);
+      job.request.exclude = [excluded](const std::string& path, bool) {
+        return excluded->matches(path);
+      };
+    }
+    job.request.working_dir = state_->working_dir();
+    job.request.inline_files = job.files.size() + job.remotes.size();
+
+    Attributes attributes;
+    // --link copies as if the destination were empty: the layer fits on any base.
+    const MergedIndex base = job.link ? MergedIndex() : index();
+    if (!job.chown.empty()) attributes.owner = look_up_owner(job.chown, users());
+    if (!job.chmod.empty()) {
+      auto mode = ModeChange::parse(job.chmod);
+      if (!mode) throw Error("--chmod: " + mode.error());
+      attributes.mode = std::move(*mode);
+    }
+
+    Tree tree;
+    CopyPlan plan;
+    static const IndexTree nothing{MergedIndex()};
+    if (job.origin) tree = services_.trees.get(*job.origin, id);
+    const SourceTree& sources = job.origin ? *tree.tree : nothing;
+    plan = plan_copy(job.request, sources, tree.what, base);
+
+    CacheKey key(job.kind);
+    key.add("root", job.link ? "" : key_of(chain_));
+    DigestOptions digests;
+    digests.memo = tree.memo;
+    digests.pool = &services_.layers.pool();
+    digests.owners = tree.image && !attributes.owner;
+    key.add("sources", tree.kind + " " + digest_plan(plan, sources, digests).text());
+    key.add("destination", plan.destination + (plan.destination_is_directory ? "/" : ""));
+    key.add("owner", attributes.owner ? std::to_string(attributes.owner->uid) + ":" +
+                                            std::to_string(attributes.owner->gid)
+                                      : "");
+    key.add("chmod", job.chmod);
+    if (job.request.unpack) key.add("unpack", "yes");
+    if (services_.request.preserve_xattrs) key.add("xattrs", "kept");
+    for (const auto& f : job.files) key.add("inline " + f.name, f.data);
+    std::vector<FetchedSource> fetched;
+    for (const RemoteSource& remote : job.remotes) {
+      fetched.push_back(fetch(remote, services_.layers.store().sub_directory("downloads"),
+                              services_.progress, id, services_.cancel));
+      key.add("remote " + remote.url, fetched.back().content.text());
+    }
+
+    const std::string slot = slot_of(step, index);
+    const std::optional<int64_t> epoch = services_.request.epoch;
+    const auto record = find(key, slot, id);
+    const std::string root = job.link ? CacheKey("link")
+                                            .add("root", key_of(chain_))
+                                            .add("layer", key.digest().text())
+                                            .digest()
+                                            .text()
+                                      : key.digest().text();
+    if (record) {
+      const ChainRef before = chain_;
+      if (use_record(*record, false)) {
+        // The record of a linked layer was made on another base.
+        const auto layer = chain_->layer;
+        chain_ = services_.layers.extend(before, root, snapshot_name(root), layer);
+        outcome = Outcome::cached;
+        return;
+      }
+    }
+
+    services_.jobs.acquire();
+    struct Release {
+      std::counting_semaphore<>& jobs;
+      ~Release() { jobs.release(); }
+    } release{services_.jobs};
+    OpenTree open;
+    if (tree.image) {
+      // Keys came from the index; the bytes come from the files themselves.
+      open = services_.trees.open(tree);
+      plan = plan_copy(job.request, *open.tree, tree.what, base);
+    } else if (job.origin) {
+      open.context = tree.context;
+    }
+    if (attributes.mode) apply_mode(plan, *attributes.mode);
+
+    CopyRewrite rewrite;
+    rewrite.uid = rewrite.gid = std::nullopt;
+    if (attributes.owner) {
+      rewrite.uid = attributes.owner->uid;
+      rewrite.gid = attributes.owner->gid;
+    } else if (!tree.image) {
+      rewrite.uid = rewrite.gid = 0;
+    }
+    // Files of a stage keep the times that they were given there.
+    if (!tree.image) rewrite.mtime = epoch;
+    const int64_t now = epoch.value_or(time(nullptr));
+
+    CopyLayer layer;
+    for (const CopyPlan::NewDirectory& d : plan.new_directories) {
+      Entry entry;
+      if (d.like) entry = d.like->entry;
+      entry.path = d.path;
+      entry.type = FileType::directory;
+      entry.link.clear();
+      entry.size = 0;
+      if (!d.like) {
+        entry.mode = attributes.mode ? attributes.mode->apply(0755, true) : 0755;
+        entry.mtime = now;
+      }
+      if (!d.like || attributes.owner || !tree.image) {
+        entry.uid = rewrite.uid.value_or(0);
+        entry.gid = rewrite.gid.value_or(0);
+      }
+      if (d.like && rewrite.mtime) entry.mtime = *rewrite.mtime;
+      layer.add_directory(entry);
+    }
+    std::vector<std::unique_ptr<Extracted>> archives;
+    const auto extract_into = [&](const Context& from, const ContextEntry& file,
+                                  const std::string& destination) {
+      archives.push_back(std::make_unique<Extracted>(
+          services_.layers.store().sub_directory("downloads"), from, file));
+      const Context& tar = archives.back()->tree();
+      // An archive brings its own owners and times (Dockerfile reference, "ADD").
+      CopyRewrite own = {std::nullopt, std::nullopt, {}, {}, epoch};
+      if (attributes.owner) {
+        own.uid = attributes.owner->uid;
+        own.gid = attributes.owner->gid;
+      }
+      std::vector<ContextEntry> entries = tar.walk("");
+      if (attributes.mode)
+        for (ContextEntry& e : entries)
+          if (e.entry.type != FileType::symlink)
+            e.entry.mode =
+                attributes.mode->apply(e.entry.mode, e.entry.type == FileType::directory);
+      layer.add_tree(tar, "", entries, destination, own, true);
+    };
+    for (const CopyItem& item : plan.items) {
+      if (item.directory)
+        layer.add_tree(*open.context, item.source, item.entries, item.destination, rewrite,
+                       item.destination_exists);
+      else if (job.request.unpack && is_archive(*open.context, item.file))
+        extract_into(*open.context, item.file, plan.destination);
+      else
+        layer.add_file(*open.context, item.file, item.destination, rewrite);
+    }
+    const auto target = [&](const std::string& name) {
+      return plan.destination_is_directory ? join_path(plan.destination, name) : plan.destination;
+    };
+    const auto inline_entry = [&](const std::string& path, uint32_t mode, uint64_t size,
+                                  int64_t mtime) {
+      Entry entry;
+      entry.path = path;
+      entry.mode = attributes.mode ? attributes.mode->apply(mode, false) : mode;
+      entry.uid = attributes.owner ? attributes.owner->uid : 0;
+      entry.gid = attributes.owner ? attributes.owner->gid : 0;
+      entry.size = size;
+      entry.mtime = mtime;
+      return entry;
+    };
+    for (const auto& f : job.files)
+      layer.add_content(inline_entry(target(f.name), 0644, f.data.size(), now), f.data);
+    for (size_t i = 0; i < fetched.size(); ++i) {
+      FetchedSource& f = fetched[i];
+      if (f.directory) {
+        layer.add_tree(*f.context, "", f.context->walk(""), plan.destination,
+                       {attributes.owner ? attributes.owner->uid : 0,
+                        attributes.owner ? attributes.owner->gid : 0,
+                        {},
+                        {},
+                        epoch.value_or(now)},
+                       plan.destination_is_directory);
+        continue;
+      }
+      ContextEntry file = *f.context->stat(f.name);
+      if (job.remotes[i].unpack && is_archive(*f.context, file)) {
+        extract_into(*f.context, file, plan.destination);
+        continue;
+      }
+      // A download is 0600 (Dockerfile reference, "ADD").
+      file.entry.mode = attributes.mode ? attributes.mode->apply(0600, false) : 0600;
+      CopyRewrite own = rewrite;
+      own.uid = attributes.owner ? attributes.owner->uid : 0;
+      own.gid = attributes.owner ? attributes.owner->gid : 0;
+      own.mtime = epoch ? epoch : f.mtime;
+      layer.add_file(*f.context, file, target(f.name), own);
+    }
+
+    PackedLayer packed = services_.layers.pack([&](LayerWriter& writer) { layer.write(writer); });
+    created_ = now_text();
+    remember(key, slot, {root, created_, epoch}, packed);
+    chain_ = services_.layers.extend(chain_, root, snapshot_name(root), std::move(packed));
+    outcome = Outcome::done;
+  } catch (const Canceled&) {
+    outcome = Outcome::canceled;
+    throw;
+  }
+}
+
+}  // namespace kiln::solve
