@@ -163,7 +163,7 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
 
     Attributes attributes;
     // --link copies as if the destination were empty: the layer fits on any base.
-    const MergedIndex base = job.link ? MergedIndex() : index();
+    const MergedIndex base = job.link ? MergedIndex() : this->index();
     if (!job.chown.empty()) attributes.owner = look_up_owner(job.chown, users());
     if (!job.chmod.empty()) {
       auto mode = ModeChange::parse(job.chmod);

@@ -11,6 +11,7 @@
 #include "builder/registry/download.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/resolve.hh"
 
 namespace kiln {
 
