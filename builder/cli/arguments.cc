@@ -77,6 +77,10 @@ struct Reader {
     const Option* option = find(verb.options, name);
     if (option == nullptr) option = find(globals, name);
     if (option == nullptr) unknown("--" + std::string(name), name);
+    if (equals == word.npos && !option->implied.empty()) {
+      take(*option, std::string(option->implied));
+      return;
+    }
     if (!option->argument.empty()) {
       take(*option,
            equals == word.npos ? next_value(*option) : std::string(word.substr(equals + 1)));

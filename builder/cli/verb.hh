@@ -26,6 +26,7 @@ struct Option {
   std::string_view initial;  // value when not given; shown in the help
   bool repeated = false;     // may be given more than once, all values count
   std::string_view choices;  // "auto|tty|plain|json": the only values accepted
+  std::string_view implied;  // the value of a bare --name; then one is given as --name=VALUE only
   Completes completes = Completes::nothing;
 };
 

@@ -4,6 +4,7 @@
 
 namespace kiln::cli {
 
+extern const Verb build_verb;
 extern const Verb bundle_verb;
 extern const Verb run_verb;
 extern const Verb check_verb;
@@ -33,6 +34,7 @@ constexpr Option globals[] = {
 
 // clang-format off
 const Verb* const table[] = {
+    &build_verb,
     &run_verb,
     &bundle_verb,
     &images_verb,

@@ -1,0 +1,344 @@
+// `kiln build`: a Dockerfile and a context become an image.
+#include <fcntl.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <nlohmann/json.hpp>
+
+#include "builder/cli/build_request.hh"
+#include "builder/cli/build_sources.hh"
+#include "builder/cli/output.hh"
+#include "builder/cli/verb.hh"
+#include "builder/dockerfile/file.hh"
+#include "builder/registry/reference.hh"
+#include "builder/solve/result.hh"
+#include "builder/stage/lint.hh"
+#include "builder/sys/file.hh"
+
+namespace kiln::cli {
+
+namespace {
+
+std::atomic<Cancellation*> interrupted;
+
+// Ctrl-C ends the build in order; a second one ends kiln at once.
+void on_signal(int signal) {
+  if (Cancellation* cancel = interrupted.exchange(nullptr)) {
+    cancel->request();
+    return;
+  }
+  _exit(128 + signal);
+}
+
+class SignalHandling {
+ public:
+  explicit SignalHandling(Cancellation& cancel) {
+    interrupted = &cancel;
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    for (int s : {SIGINT, SIGTERM, SIGHUP}) sigaction(s, &action, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+  }
+  ~SignalHandling() { interrupted = nullptr; }
+};
+
+ProgressMode progress_mode(const Arguments& arguments) {
+  if (arguments.has("quiet")) return ProgressMode::quiet;
+  const std::string mode = arguments.text("progress");
+  return mode == "tty"     ? ProgressMode::terminal
+         : mode == "plain" ? ProgressMode::plain
+         : mode == "json"  ? ProgressMode::json
+         : mode == "quiet" ? ProgressMode::quiet
+                           : ProgressMode::automatic;
+}
+
+std::vector<std::string> tags_of(const Arguments& arguments,
+                                 const std::vector<BuildOutput>& outputs) {
+  std::vector<std::string> tags;
+  const auto add = [&](const std::string& text) {
+    const Reference reference = require_reference(text);
+    if (!reference.digest.empty())
+      throw UsageError("tag " + text + ": an image cannot be named by a digest");
+    tags.push_back(reference.text());
+  };
+  for (const std::string& text : arguments.values("tag")) add(text);
+  for (const BuildOutput& o : outputs)
+    for (const std::string& text : o.names) add(text);
+  return tags;
+}
+
+void warn_of_syntax(const dockerfile::Dockerfile& file, Progress& progress) {
+  if (!file.directives.syntax) return;
+  const std::string& name = file.directives.syntax->value;
+  if (name.find("docker/dockerfile") == std::string::npos)
+    progress.warn("# syntax=" + name + ": kiln reads Dockerfiles by itself, no frontend is run");
+}
+
+void write_metadata(const std::string& path, const solve::ResultImage& image,
+                    const std::vector<std::string>& tags) {
+  std::string names;
+  for (const std::string& t : tags) names += (names.empty() ? "" : ",") + t;
+  nlohmann::ordered_json json = {
+      {"containerimage.config.digest", image.config.text()},
+      {"containerimage.descriptor",
+       {{"mediaType", image.manifest.media_type},
+        {"digest", image.manifest.digest.text()},
+        {"size", image.manifest.size}}},
+      {"containerimage.digest", image.manifest.digest.text()},
+  };
+  if (!names.empty()) json["image.name"] = names;
+  write_file_atomic(AT_FDCWD, path, json.dump(2) + "\n");
+}
+
+// Opens `destination` for a tar; "-" is standard output, which must not be a terminal.
+Fd open_destination(const std::string& destination) {
+  if (destination == "-") {
+    if (isatty(STDOUT_FILENO) == 1)
+      throw Error("refusing to write a tar to a terminal; name a file with dest=");
+    return Fd(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
+  }
+  Fd file(open(destination.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!file) throw SysError("create " + destination);
+  return file;
+}
+
+class Build {
+ public:
+  explicit Build(const Arguments& arguments)
+      : arguments_(arguments),
+        request_(build_request(arguments)),
+        outputs_(build_outputs(arguments)),
+        tags_(tags_of(arguments, outputs_)),
+        store_(Store::default_directory(arguments.text("store"))) {}
+
+  int run() {
+    // Before the first thread. Where it is forbidden, mounts are taken away one by one instead.
+    static_cast<void>(try_private_mount_namespace());
+    progress_ = make_progress(progress_mode(arguments_), STDERR_FILENO);
+    Cancellation cancel;
+    const SignalHandling signals(cancel);
+    try {
+      return build(cancel);
+    } catch (const Canceled&) {
+      return finish_failed("canceled", 130);
+    } catch (const solve::StepFailed& failed) {
+      return finish_failed(failed.what(), failed.status());
+    } catch (const dockerfile::DockerfileError& error) {
+      return finish_failed(error.render(), 1);
+    } catch (...) {
+      progress_->close();
+      throw;
+    }
+  }
+
+ private:
+  int finish_failed(const std::string& message, int status) {
+    progress_->close();
+    const std::string text = "kiln: build: " + message + "\n";
+    if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return status;
+    return status;
+  }
+
+  int build(Cancellation& cancel) {
+    const BuildSources sources =
+        open_build_sources(arguments_.operands()[0], arguments_.text("file"),
+                           store_.sub_directory("downloads"), *progress_, cancel);
+    request_.project = sources.project;
+    const dockerfile::Dockerfile file = dockerfile::parse_dockerfile(sources.dockerfile);
+    warn_of_syntax(file, *progress_);
+    solve::Layers layers(store_, request_.compression, request_.copy_snapshots);
+    solve::Images images(store_, request_, {});
+    const stage::Graph graph(file, request_.inputs, [&](const stage::Origin& origin) {
+      return base_config(images, origin);
+    });
+    BuildCache cache(store_);
+    const std::string memo_path = store_.sub_directory("memo");
+    const Fd memo(open(memo_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    solve::Solver solver(request_, graph, layers, images, cache, *progress_, cancel,
+                         sources.context, memo.get());
+    const solve::Built built = solver.run();
+    deliver(layers, built);
+    return 0;
+  }
+
+  static std::optional<oci::ImageConfig> base_config(solve::Images& images,
+                                                     const stage::Origin& origin) {
+    if (origin.kind == stage::Origin::Kind::named_context && !images.is_image_context(origin.name))
+      return std::nullopt;
+    return images.get(origin, 0)->config;
+  }
+
+  void deliver(solve::Layers& layers, const solve::Built& built) {
+    bool wants_image = outputs_.empty() || !tags_.empty();
+    for (const BuildOutput& o : outputs_)
+      wants_image =
+          wants_image || (o.type != BuildOutput::Type::tar && o.type != BuildOutput::Type::local);
+    solve::ResultImage image;
+    if (wants_image) {
+      const StepId id = progress_->begin("write the image");
+      image = store_result(layers, built, result_options(arguments_));
+      for (const std::string& tag : tags_) store_.set_name(tag, image.manifest);
+      if (tags_.empty()) store_.set_name("", image.manifest);
+      store_.sync();
+      progress_->end(id, Outcome::done);
+    }
+    for (const BuildOutput& output : outputs_) write_output(layers, built, output);
+    if (const auto path = arguments_.value("iidfile"); path && wants_image)
+      write_file_atomic(AT_FDCWD, *path, image.config.text());
+    if (const auto path = arguments_.value("metadata-file"); path && wants_image)
+      write_metadata(*path, image, tags_);
+    progress_->close();
+    const bool to_stdout =
+        std::ranges::any_of(outputs_, [](const BuildOutput& o) { return o.destination == "-"; });
+    if (wants_image && !to_stdout) print(image.config.text() + "\n");
+  }
+
+  void write_output(solve::Layers& layers, const solve::Built& built, const BuildOutput& output) {
+    if (output.type == BuildOutput::Type::image) return;
+    const StepId id = progress_->begin("write " + output.destination);
+    if (output.type == BuildOutput::Type::local) {
+      write_root_directory(layers, built.chain, output.destination);
+    } else if (output.type == BuildOutput::Type::tar) {
+      const Fd file = open_destination(output.destination);
+      FdSink sink(file.get());
+      write_root_tar(layers, built.chain, sink);
+    }
+    progress_->end(id, Outcome::done);
+  }
+
+  const Arguments& arguments_;
+  solve::BuildRequest request_;
+  std::vector<BuildOutput> outputs_;
+  std::vector<std::string> tags_;
+  Store store_;
+  std::unique_ptr<Progress> progress_;
+};
+
+int build(const Arguments& arguments) {
+  return Build(arguments).run();
+}
+
+constexpr Option options[] = {
+    {.letter = 't',
+     .name = "tag",
+     .argument = "NAME[:TAG]",
+     .help = "name the image",
+     .repeated = true},
+    {.letter = 'f',
+     .name = "file",
+     .argument = "FILE",
+     .help = "the Dockerfile, - for standard input (else Dockerfile in the context)",
+     .completes = Completes::file},
+    {.name = "target", .argument = "STAGE", .help = "build this stage (else the last)"},
+    {.name = "build-arg", .argument = "NAME[=VALUE]", .help = "value of an ARG", .repeated = true},
+    {.name = "build-context",
+     .argument = "NAME=WHERE",
+     .help = "a further context: directory, docker-image://REF, oci-layout://DIR[:TAG]",
+     .repeated = true},
+    {.name = "label", .argument = "NAME=VALUE", .help = "a label of the image", .repeated = true},
+    {.name = "annotation",
+     .argument = "NAME=VALUE",
+     .help = "an annotation of the manifest",
+     .repeated = true},
+    {.name = "no-cache", .help = "run every step"},
+    {.name = "no-cache-filter",
+     .argument = "STAGE",
+     .help = "run every step of these stages",
+     .repeated = true},
+    {.name = "pull",
+     .argument = "always|missing|never",
+     .help = "when to ask a registry for bases; bare: always",
+     .initial = "missing",
+     .choices = "always|missing|never|true|false",
+     .implied = "always"},
+    {.name = "platform", .argument = "OS/ARCH", .help = "platform of the image"},
+    {.name = "secret",
+     .argument = "id=ID[,src=FILE|,env=NAME]",
+     .help = "a secret for RUN --mount=type=secret",
+     .repeated = true},
+    {.name = "ssh",
+     .argument = "ID[=SOCKET]",
+     .help = "an agent for RUN --mount=type=ssh",
+     .repeated = true},
+    {.name = "network",
+     .argument = "MODE",
+     .help = "network of RUN",
+     .initial = "default",
+     .choices = "default|host|none"},
+    {.name = "add-host",
+     .argument = "NAME:IP",
+     .help = "a line of RUN's /etc/hosts",
+     .repeated = true},
+    {.name = "ulimit",
+     .argument = "NAME=SOFT[:HARD]",
+     .help = "a resource limit of RUN",
+     .repeated = true},
+    {.name = "shm-size", .argument = "SIZE", .help = "size of RUN's /dev/shm"},
+    {.letter = 'm', .name = "memory", .argument = "SIZE", .help = "memory limit of RUN"},
+    {.name = "memory-swap", .argument = "SIZE", .help = "memory and swap limit of RUN, -1: none"},
+    {.letter = 'o',
+     .name = "output",
+     .argument = "type=T[,dest=D]",
+     .help = "where the result goes: image, oci, docker, tar, local",
+     .repeated = true},
+    {.name = "compression",
+     .argument = "KIND",
+     .help = "of new layers",
+     .initial = "gzip",
+     .choices = "gzip|zstd|uncompressed"},
+    {.name = "iidfile",
+     .argument = "FILE",
+     .help = "write the image's id to FILE",
+     .completes = Completes::file},
+    {.name = "metadata-file",
+     .argument = "FILE",
+     .help = "write digests and name as JSON",
+     .completes = Completes::file},
+    {.name = "progress",
+     .argument = "KIND",
+     .help = "how progress is shown",
+     .initial = "auto",
+     .choices = "auto|tty|plain|json|quiet"},
+    {.name = "runtime",
+     .argument = "PATH",
+     .help = "the OCI runtime for RUN (else vessel beside kiln or in PATH)"},
+    {.name = "explain", .help = "say why each step was not cached"},
+    {.name = "check", .help = "only look for what is wrong or risky (kiln check)"},
+    {.name = "allow",
+     .argument = "RIGHT",
+     .help = "network.host, security.insecure",
+     .repeated = true},
+    {.name = "push", .help = "push the tags when built"},
+    {.name = "load", .help = "accepted: results always go to the store"},
+    {.letter = 'j', .name = "jobs", .argument = "N", .help = "steps at the same time"},
+    {.name = "squash", .help = "one layer above the base"},
+    {.letter = 'q', .name = "quiet", .help = "print only the image's id"},
+    {.name = "preserve-xattrs", .help = "keep extended attributes of context files"},
+    {.name = "timestamp", .argument = "SECONDS", .help = "like SOURCE_DATE_EPOCH"},
+    {.name = "no-memo", .help = "read every file of the context again"},
+    {.name = "snapshotter",
+     .argument = "KIND",
+     .help = "how steps see their files",
+     .initial = "auto",
+     .choices = "auto|copy"},
+};
+
+}  // namespace
+
+extern const Verb build_verb;
+const Verb build_verb{
+    .name = "build",
+    .operands = "CONTEXT|-|URL",
+    .summary = "Build an image from a Dockerfile.",
+    .options = options,
+    .examples = "kiln build -t app:1.0 .\nkiln build --target test --secret id=token,env=TOKEN .",
+    .least = 1,
+    .most = 1,
+    .completes = Completes::directory,
+    .run = build,
+};
+
+}  // namespace kiln::cli
