@@ -1,6 +1,5 @@
 #include <fcntl.h>
-
-#include <algorithm>
+#include <sys/mount.h>
 
 #include "runtime/rootfs/mount_step.hh"
 #include "runtime/rootfs/rootfs.hh"
@@ -12,7 +11,7 @@ namespace vessel {
 namespace {
 
 bool is_served(const Plan& plan, const MountStep& step) {
-  if (!std::holds_alternative<BindMount>(step.what)) return false;
+  if (!std::holds_alternative<BindMount>(step.what) || step.remount) return false;
   if (step.idmap) return true;
   return (plan.namespaces.new_user || plan.namespaces.joined_user) && !plan.rootless;
 }
@@ -20,9 +19,8 @@ bool is_served(const Plan& plan, const MountStep& step) {
 // The parent's clones are peers of the host's shared mounts. In init's own copy of the mounts
 // prepare() has already made them what the plan says of the root; the clones follow it.
 MountChange inherited_propagation(Propagation of_root) {
-  MountChange change = propagation_change(of_root);
-  if (change.propagation != MountChange{}.propagation) change.recursive = true;
-  return change;
+  if (of_root == Propagation::shared || of_root == Propagation::rshared) return {};
+  return {0, 0, of_root == Propagation::rprivate ? uint64_t{MS_PRIVATE} : uint64_t{MS_SLAVE}, true};
 }
 
 }  // namespace

@@ -20,12 +20,6 @@ namespace {
 
 constexpr size_t most_mount_data = 4095;  // mount(2) copies one page
 
-// proc, sysfs and cgroups label their files by themselves; mqueue's root is labelled afterwards.
-bool takes_context_option(const std::string& type) {
-  return type != "proc" && type != "sysfs" && type != "mqueue" && type != "cgroup" &&
-         type != "cgroup2";
-}
-
 const char* source_of(const FilesystemMount& filesystem) {
   return filesystem.source.empty() ? filesystem.fs_type.c_str() : filesystem.source.c_str();
 }
@@ -51,6 +45,13 @@ bool has_option(const FilesystemMount& filesystem, std::string_view name) {
                      [&](const auto& option) { return option.first == name; });
 }
 
+// fsconfig(2) takes values of up to 255 bytes.
+bool has_long_value(const FilesystemMount& filesystem) {
+  return std::any_of(filesystem.options.begin(), filesystem.options.end(), [](const auto& option) {
+    return option.second && option.second->size() > 255;
+  });
+}
+
 struct ClassicMount {
   unsigned long flags = 0;
   std::string data;
@@ -68,7 +69,8 @@ std::optional<ClassicMount> classic_mount(const MountStep& step, const Filesyste
   classic.flags = mount_flags_of(step.attributes.set);
   if (filesystem.readonly_superblock && !(classic.flags & MS_RDONLY)) return std::nullopt;
   for (const auto& [key, value] : filesystem.options) {
-    if (key.find(',') != key.npos || (value && value->find(',') != value->npos))
+    // A bare comma (in a label) would end the option; an escaped or quoted one is mount(2)'s own.
+    if (value && value->find(',') != value->npos && value->find_first_of("\\\"") == value->npos)
       return std::nullopt;
     if (const unsigned long flag = value ? 0 : flag_of_option(key)) {
       classic.flags |= flag;
@@ -82,19 +84,16 @@ std::optional<ClassicMount> classic_mount(const MountStep& step, const Filesyste
   return classic;
 }
 
-Fd make_filesystem(const FilesystemMount& filesystem, const std::string& label,
-                   uint64_t attributes) {
-  FsContext context(filesystem.fs_type);
-  context.set("source", source_of(filesystem));
+void configure(FsContext& context, const FilesystemMount& filesystem) {
   for (const auto& [key, value] : filesystem.options) {
-    if (value)
-      context.set(key, *value);
-    else
+    if (!value)
       context.set_flag(key);
+    else if (value->size() >= 2 && value->front() == '"' && value->back() == '"')
+      context.set(key, value->substr(1, value->size() - 2));
+    else
+      context.set(key, *value);
   }
-  if (!label.empty() && takes_context_option(filesystem.fs_type)) context.set("context", label);
   if (filesystem.readonly_superblock) context.set_flag("ro");
-  return context.mount(attributes);
 }
 
 void copy_owner(int from, int to) {
@@ -114,7 +113,10 @@ void place_filesystem(MountEnvironment& environment, const MountStep& step, size
     placed.attributes.set &= ~uint64_t{MOUNT_ATTR_RDONLY};
     made.readonly_superblock = false;
   }
-  Fd mount = make_filesystem(made, label, placed.attributes.set);
+  FsContext context(made.fs_type);
+  context.set("source", source_of(made));
+  configure(context, made);
+  Fd mount = context.mount(placed.attributes.set);
   if (!label.empty() && filesystem.fs_type == "mqueue") {
     const Fd root(openat(mount.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fsetxattr(root.get(), "security.selinux", label.c_str(), label.size() + 1, 0) < 0)
@@ -172,6 +174,7 @@ void mount_filesystem(MountEnvironment& environment, const MountStep& step, size
     environment.done.add(std::move(target));
     return;
   }
+  if (classic && has_long_value(filesystem)) throw SysError("mount " + filesystem.fs_type);
   try {
     // Also after a failed mount(2): this way says which option was wrong.
     place_filesystem(environment, step, index, filesystem, target.get());
@@ -195,6 +198,12 @@ void mount_filesystem(MountEnvironment& environment, const MountStep& step, size
     }
   }
   environment.done.add(std::move(target));
+}
+
+void reconfigure(int mount, const FilesystemMount& filesystem) {
+  FsContext context = FsContext::of_mount(mount);
+  configure(context, filesystem);
+  context.reconfigure();
 }
 
 }  // namespace vessel

@@ -45,6 +45,34 @@ Fd find_target(int root, const MountStep& step, int flags) {
   return Fd();
 }
 
+struct Changes {
+  MountChange own, recursive;
+};
+
+Changes changes_of(const MountStep& step, uint64_t already) {
+  // The mount's own options first, then the recursive ones, which then hold for it too.
+  Changes changes{{step.attributes.set & ~already, step.attributes.clear, 0, false},
+                  {step.recursive_attributes.set, step.recursive_attributes.clear, 0, true}};
+  const MountChange propagation = propagation_change(step.propagation);
+  (propagation.recursive ? changes.recursive : changes.own).propagation = propagation.propagation;
+  return changes;
+}
+
+// Option "remount": a mount that is there already, by an earlier entry or from the caller.
+void remount(MountEnvironment& environment, const MountStep& step) {
+  Fd target = find_target(environment.root, step, O_PATH);
+  if (!target) throw SysError("remount what is not there", ENOENT);
+  if (const auto* filesystem = std::get_if<FilesystemMount>(&step.what);
+      filesystem && (!filesystem->options.empty() || filesystem->readonly_superblock))
+    reconfigure(target.get(), *filesystem);
+  const Changes changes = changes_of(step, 0);
+  PendingChanges pending;
+  pending.apply(target.get(), changes.own);
+  pending.apply(target.get(), changes.recursive);
+  pending.finish(target.get(), environment);
+  environment.done.add(std::move(target));
+}
+
 }  // namespace
 
 const ProcFs& MountEnvironment::proc() {
@@ -53,7 +81,9 @@ const ProcFs& MountEnvironment::proc() {
 }
 
 void run_mount(MountEnvironment& environment, const MountStep& step, size_t index) {
-  if (const auto* filesystem = std::get_if<FilesystemMount>(&step.what))
+  if (step.remount)
+    remount(environment, step);
+  else if (const auto* filesystem = std::get_if<FilesystemMount>(&step.what))
     mount_filesystem(environment, step, index, *filesystem);
   else if (const auto* bind = std::get_if<BindMount>(&step.what))
     mount_bind(environment, step, index, *bind);
@@ -104,12 +134,7 @@ void PendingChanges::finish(int attached, MountEnvironment& environment) const {
 
 void place(MountEnvironment& environment, int tree, int target, const MountStep& step,
            uint64_t already) {
-  // The mount's own options first, then the recursive ones, which then hold for it too.
-  MountChange own{step.attributes.set & ~already, step.attributes.clear, 0, false};
-  MountChange recursive{step.recursive_attributes.set, step.recursive_attributes.clear, 0, true};
-  const MountChange propagation = propagation_change(step.propagation);
-  (propagation.recursive ? recursive : own).propagation = propagation.propagation;
-
+  const auto [own, recursive] = changes_of(step, already);
   PendingChanges changes;
   changes.apply(tree, own);
   changes.apply(tree, recursive);

@@ -42,6 +42,9 @@ void mount_bind(MountEnvironment& environment, const MountStep& step, size_t ind
                 const BindMount& bind);
 void mount_cgroup(MountEnvironment& environment, const MountStep& step, const CgroupMount& cgroup);
 
+// Gives the file system of `mount` the options of `filesystem`.
+void reconfigure(int mount, const FilesystemMount& filesystem);
+
 // The directory (O_PATH) that a file system is mounted on, made if missing.
 struct DirectoryTarget {
   Fd directory;

@@ -20,24 +20,6 @@ Fd open_bind_source(const BindMount& bind) {
   return clone_tree(AT_FDCWD, bind.source.c_str(), bind.recursive ? AT_RECURSIVE : 0u);
 }
 
-Fd open_idmap_namespace(const MountIdmap& idmap, int container_user_namespace) {
-  if (!idmap.uid.empty() || !idmap.gid.empty()) return make_idmap_namespace(idmap);
-  if (container_user_namespace < 0)
-    throw Error("an id-mapped mount without its own mappings needs a user namespace");
-  Fd copy(fcntl(container_user_namespace, F_DUPFD_CLOEXEC, 3));
-  if (!copy) throw SysError("duplicate the user namespace");
-  return copy;
-}
-
-Fd open_served_source(const MountStep& step, int container_user_namespace) {
-  Fd tree = open_bind_source(std::get<BindMount>(step.what));
-  if (step.idmap) {
-    const Fd user_namespace = open_idmap_namespace(*step.idmap, container_user_namespace);
-    apply_idmap(tree.get(), user_namespace.get(), step.idmap->recursive);
-  }
-  return tree;
-}
-
 void apply_idmap(int tree, int user_namespace, bool recursive) {
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_IDMAP;

@@ -19,13 +19,6 @@ Fd open_root_tree(const RootfsPlan& rootfs);
 // The tree of `bind`, without id mapping.
 Fd open_bind_source(const BindMount& bind);
 
-// The parent's answer to RootfsServices::open_source for `step` (a bind mount): its tree, mapped as
-// the step says. `container_user_namespace` serves a mapping without own ids (-1: there is none).
-Fd open_served_source(const MountStep& step, int container_user_namespace);
-
-// The parent's answer to RootfsServices::idmap_namespace: the namespace whose ids `idmap` means.
-Fd open_idmap_namespace(const MountIdmap& idmap, int container_user_namespace);
-
 // Gives the detached `tree` the mappings of the user namespace `user_namespace`. Kernel 5.12, and
 // a file system that supports it: the message says which of the two was missing.
 void apply_idmap(int tree, int user_namespace, bool recursive);

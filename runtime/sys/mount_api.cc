@@ -4,6 +4,8 @@
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
+#include <utility>
+
 #include "runtime/sys/error.hh"
 #include "runtime/sys/procfs.hh"
 
@@ -72,6 +74,17 @@ void attach_tree(int tree, int target) {
 
 FsContext::FsContext(const std::string& type) : context_(fsopen(type.c_str(), FSOPEN_CLOEXEC)) {
   if (!context_) throw SysError("fsopen " + type);
+}
+
+FsContext FsContext::of_mount(int mount) {
+  Fd context(fspick(mount, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH));
+  if (!context) throw SysError("fspick");
+  return FsContext(std::move(context));
+}
+
+void FsContext::reconfigure() {
+  if (fsconfig(context_.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) < 0)
+    fail("reconfigure the file system");
 }
 
 void FsContext::fail(std::string operation) {

@@ -35,9 +35,13 @@ class FsContext {
   void set_flag(const std::string& key);
   // `attributes`: MOUNT_ATTR_* of the mount. Returns the detached mount.
   Fd mount(uint64_t attributes);
-  Fd take() { return static_cast<Fd&&>(context_); }
+
+  // The superblock of an existing mount, to change its options.
+  static FsContext of_mount(int mount);
+  void reconfigure();
 
  private:
+  explicit FsContext(Fd context) : context_(static_cast<Fd&&>(context)) {}
   [[noreturn]] void fail(std::string operation);
   Fd context_;
 };

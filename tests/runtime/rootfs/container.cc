@@ -28,16 +28,24 @@ namespace rootfs_test {
 
 namespace {
 
+vessel::Fd source_tree(const vessel::MountStep& step) {
+  vessel::Fd tree = vessel::open_bind_source(std::get<vessel::BindMount>(step.what));
+  if (step.idmap)
+    vessel::apply_idmap(tree.get(), vessel::make_idmap_namespace(*step.idmap).get(),
+                        step.idmap->recursive);
+  return tree;
+}
+
 // Answers that were made ahead, before the child left the host's namespaces.
 class PreparedServices : public vessel::RootfsServices {
  public:
   explicit PreparedServices(const vessel::Plan& plan) : plan_(plan) {
     for (const size_t index : vessel::served_sources(plan))
-      trees_[index] = vessel::open_served_source(plan.rootfs.mounts[index], -1);
+      trees_[index] = source_tree(plan.rootfs.mounts[index]);
     for (size_t i = 0; i < plan.rootfs.mounts.size(); ++i)
       if (const auto& step = plan.rootfs.mounts[i];
           step.idmap && std::holds_alternative<vessel::FilesystemMount>(step.what))
-        namespaces_[i] = vessel::open_idmap_namespace(*step.idmap, -1);
+        namespaces_[i] = vessel::make_idmap_namespace(*step.idmap);
     root_ = vessel::open_root_tree(plan.rootfs);
   }
   vessel::Fd open_root() override { return std::move(root_); }

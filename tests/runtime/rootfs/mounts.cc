@@ -138,6 +138,45 @@ Verdict readonly_tmpfs_takes_targets_first() {
   });
 }
 
+Verdict remounted() {
+  Container c;
+  c.directory("source");
+  c.mount("/data", {.fs_type = "tmpfs", .options = {{"size", "4096k"}}});
+  c.bind(c.at("source"), "/volume").attributes.set = ro | nosuid;
+  auto& data = c.mount("/data", {.fs_type = "tmpfs", .options = {{"size", "8192k"}}});
+  data.remount = true;
+  data.attributes.set = noexec;
+  auto& volume = c.bind("", "/volume");
+  volume.remount = true;
+  volume.attributes = {nodev, ro};
+  return c.run([]() -> Verdict {
+    struct statvfs fs {};
+    EXPECT(statvfs("/data", &fs) == 0);
+    EXPECT_EQ(fs.f_blocks * fs.f_frsize, 8192u * 1024);
+    EXPECT_EQ(options_of("/data"), "rw,noexec");
+    EXPECT_EQ(options_of("/volume"), "rw,nosuid,nodev");
+    return "";
+  });
+}
+
+// overlay takes mount(2)'s text: more than 255 bytes of lowerdir, commas escaped.
+Verdict long_options() {
+  Container c;
+  std::string lower;
+  for (int i = 0; i < 12; ++i) {
+    const std::string name = "layers/" + std::string(24, static_cast<char>('a' + i));
+    c.directory(name);
+    c.file(name + "/" + std::to_string(i), "text");
+    lower += (lower.empty() ? "" : ":") + c.at(name);
+  }
+  c.mount("/merged", {.fs_type = "overlay", .source = "overlay", .options = {{"lowerdir", lower}}});
+  return c.run([]() -> Verdict {
+    EXPECT_EQ(read_text("/merged/0"), "text");
+    EXPECT_EQ(read_text("/merged/11"), "text");
+    return "";
+  });
+}
+
 // A source with a mount below it, in a mount namespace of the test's own.
 Verdict recursive_options() {
   Container c;
@@ -297,6 +336,8 @@ std::vector<Case> mount_cases() {
       {"a wrong option is named", bad_option_is_named},
       {"tmpcopyup", copy_up},
       {"a read-only tmpfs takes targets first", readonly_tmpfs_takes_targets_first},
+      {"remount changes options of the mount and of the file system", remounted},
+      {"options beyond what fsconfig takes", long_options},
       {"recursive options reach what is mounted below", recursive_options},
       {"id-mapped mounts", id_mapped},
       {"user namespace: devices by bind, sources by the parent", user_namespace},
