@@ -49,8 +49,6 @@ for folder in ("runtime", "builder", "oci-spec"):
             if kind == '"' and head in ("runtime", "builder", "oci-spec"):
                 if head != folder and head != "oci-spec":
                     foreign.append(f"{path}: {target}")
-                if not os.path.exists(os.path.join(top, target)):
-                    unknown.append(f"{path}: {target} does not exist")
                 other = room(target)
                 if own in rank and other in rank and rank[other] < rank[own]:
                     upward.append(f"{path}: {target}")
@@ -63,7 +61,7 @@ failed = 0
 checks = [("includes go only down the list of rooms", upward),
           ("the programs share only oci-spec/", foreign),
           ("plan/ includes no system call header", impure),
-          ("every room and every included file is known", unknown),
+          ("every room is in the list", unknown),
           ("there are sources to look at", [] if count > 20 else [f"only {count} in {top}"])]
 print(f"1..{len(checks)}")
 for number, (name, wrong) in enumerate(checks, 1):
