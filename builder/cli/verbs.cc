@@ -7,6 +7,9 @@ namespace kiln::cli {
 extern const Verb build_verb;
 extern const Verb bundle_verb;
 extern const Verb run_verb;
+extern const Verb diff_verb;
+extern const Verb save_verb;
+extern const Verb load_verb;
 extern const Verb check_verb;
 extern const Verb completion_verb;
 extern const Verb debug_verb;
@@ -43,6 +46,9 @@ const Verb* const table[] = {
     &prune_verb,
     &history_verb,
     &inspect_verb,
+    &diff_verb,
+    &save_verb,
+    &load_verb,
     &import_verb,
     &check_verb,
     &fsck_verb,
