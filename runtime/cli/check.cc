@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/resource.h>
@@ -5,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <memory>
 
 #include "runtime/cgroup/hierarchy.hh"
 #include "runtime/cgroup/resources.hh"
@@ -18,6 +20,15 @@ namespace vessel {
 namespace {
 
 using Kind = PlanProblem::Kind;
+
+// Empty when there is none.
+std::string first_directory(const std::string& parent) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(parent.c_str()), closedir);
+  if (!dir) return {};
+  while (const dirent* entry = readdir(dir.get()))
+    if (entry->d_type == DT_DIR && entry->d_name[0] != '.') return parent + "/" + entry->d_name;
+  return {};
+}
 
 // What is asked of the host's files and limits, which a plan does not look at.
 class HostCheck {
@@ -180,14 +191,22 @@ class HostCheck {
       if (mount_of(controller)) return ControllerAt::v1;
       return on_v2(controller) ? ControllerAt::v2 : ControllerAt::nowhere;
     };
-    view.read = [](std::string_view, std::string_view) { return std::nullopt; };
+    // A cgroup below the root: on the root itself some files are missing.
+    const auto sample_of = [&](std::string_view controller) -> std::string {
+      const Hierarchy* const h = mount_of(controller);
+      return h ? first_directory(h->mount) : std::string();
+    };
+    view.read = [&](std::string_view controller, std::string_view file) {
+      const std::string sample = sample_of(controller);
+      return sample.empty() ? std::nullopt
+                            : try_read_file(AT_FDCWD, sample + "/" + std::string(file));
+    };
     for (const oci::Resources& part : parts) {
       try {
         for (const CgroupWrite& w : resource_writes(part, view).writes) {
-          // The root of a v1 hierarchy has the files of its children; on v2 it has not.
-          const Hierarchy* const h = mount_of(w.controller);
-          if (!w.v2 && h && w.rule == WriteRule::required)
-            exists(h->mount + "/" + w.file, w.json_path, "this kernel has no " + w.file);
+          const std::string sample = w.v2 ? std::string() : sample_of(w.controller);
+          if (!sample.empty() && w.rule == WriteRule::required)
+            exists(sample + "/" + w.file, w.json_path, "this kernel has no " + w.file);
         }
       } catch (const Error& e) {
         const size_t colon = e.message().find(": ");

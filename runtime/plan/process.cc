@@ -104,11 +104,13 @@ class CapabilityPlanner {
   }
 
   void restrict(uint64_t& bits, uint64_t limit, std::string_view set, std::string_view to) {
+    std::string left_out;
     for (uint32_t i = 0; i < capability_names.size(); ++i)
       if (bits & ~limit & uint64_t{1} << i)
-        context_.problems.warn(
-            std::string("process.capabilities.").append(set),
-            std::string(capability_names[i]) + " is left out, it is not " + std::string(to));
+        left_out.append(left_out.empty() ? "" : ", ").append(capability_names[i]);
+    if (!left_out.empty())
+      context_.problems.warn(std::string("process.capabilities.").append(set),
+                             left_out.append(" left out, as not ").append(to));
     bits &= limit;
   }
 
