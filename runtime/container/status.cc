@@ -1,5 +1,6 @@
 #include "runtime/container/status.hh"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "oci-spec/runtime_config.hh"

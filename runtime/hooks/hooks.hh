@@ -1,0 +1,20 @@
+// Owns: running one kind of hook: the list in order, until the first that fails.
+// Does not own: when and in which namespaces a kind runs (operations/, launch/), or what its
+// failure leads to.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "oci-spec/runtime_config.hh"
+
+namespace vessel {
+
+// Each gets `state_json` on stdin and exactly its own environment; `default_env` is for hooks
+// without the field (empty, or the container's for startContainer). Throws Error
+// "createRuntime hook 1 (/bin/x): exit status 1: OUTPUT"; those behind it do not run.
+void run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks,
+               const std::string& state_json, const std::vector<std::string>& default_env = {});
+
+}  // namespace vessel
