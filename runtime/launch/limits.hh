@@ -1,0 +1,22 @@
+// Owns: what belongs to the process and is set from outside or needs the caller's privileges:
+// rlimits, scheduling, I/O priority, affinity, oom_score_adj; and memory policy and personality,
+// which a process sets on itself. Does not own: cgroup limits.
+#pragma once
+
+#include <sys/types.h>
+
+#include "runtime/plan/plan.hh"
+
+namespace vessel {
+
+// By the parent, late: a low limit must not hit the set-up. In a new user namespace only the parent
+// has the rights. Throws SysError naming the property.
+void apply_limits(pid_t pid, const ProcessPlan& plan);
+
+// `pid` 0: the calling process. Without the right to lower it: an error unless `rootless`.
+void set_oom_score(pid_t pid, int32_t score, bool rootless);
+
+// On the calling process: affinity of the beginning, memory policy, personality.
+void apply_own_limits(const ProcessPlan& plan);
+
+}  // namespace vessel
