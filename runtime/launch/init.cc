@@ -112,7 +112,7 @@ class Init {
   }
 
   void build_root() {
-    rootfs_.set_cgroup2_path(context_.cgroup2_path);
+    rootfs_.set_cgroup_paths(context_.cgroup_paths);
     rootfs_.prepare();
     rootfs_.mounts();
     rootfs_.devices();

@@ -2,6 +2,7 @@
 // Does not own: the clone (parent.cc), the steps themselves.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "oci-spec/runtime_state.hh"

@@ -90,9 +90,9 @@ void close_all_from(int first, int keep_a, int keep_b) {
   } else {
     struct {
       MessageHead head;
-      char text[sizeof text];
+      char tail[sizeof text];
     } message{{Ask::failed, error}, {}};
-    std::memcpy(message.text, text, size);
+    std::memcpy(message.tail, text, size);
     [[maybe_unused]] ssize_t ignored = ::write(parent.fd(), &message, sizeof message.head + size);
   }
   ::_exit(1);
@@ -143,7 +143,7 @@ void become_user_program(const UserProgram& program, Asker& parent) {
 
   // What needs the privileges that the change of user takes away.
   if (program.procfs)
-    set_exec_labels(program.procfs->get(), process.apparmor_profile, process.selinux_label);
+    set_exec_labels(*program.procfs, process.apparmor_profile, process.selinux_label);
   apply_own_limits(process);
   if (process.capabilities) limit_bounding_set(*process.capabilities);
   if (process.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -20,7 +20,7 @@ namespace vessel {
 namespace {
 
 constexpr size_t pipe_room = 65536;
-constexpr off_t output_limit = 4096;
+constexpr off_t output_limit = 4096, whole_output_limit = 16 << 20;
 
 std::pair<Fd, Fd> make_pipe() {
   int fds[2];
@@ -49,9 +49,9 @@ Fd make_input(std::string_view text) {
   return std::move(reader);
 }
 
-std::string tail_of(const Fd& file) {
+std::string tail_of(const Fd& file, off_t limit) {
   off_t size = ::lseek(file.get(), 0, SEEK_END);
-  off_t from = std::max<off_t>(0, size - output_limit);
+  off_t from = std::max<off_t>(0, size - limit);
   std::string text(static_cast<size_t>(std::max<off_t>(0, size - from)), '\0');
   ssize_t got = ::pread(file.get(), text.data(), text.size(), from);
   text.resize(got > 0 ? static_cast<size_t>(got) : 0);
@@ -107,7 +107,8 @@ ProgramResult run_program(const ProgramCall& call) {
     send_signal(child.pidfd, SIGKILL);
   }
   result.wait_status = reap(child.pid);
-  if (output) result.output = tail_of(output);
+  if (output)
+    result.output = tail_of(output, call.whole_output ? whole_output_limit : output_limit);
   return result;
 }
 

@@ -18,6 +18,7 @@ struct ProgramCall {
   std::optional<int64_t> timeout_seconds;
   // Its stdout is the caller's; otherwise stdout and stderr are kept for the error message.
   bool inherit_output = false;
+  bool whole_output = false;  // all of stdout (up to 16 MiB) is wanted, not only its end
   std::optional<unsigned> umask;
 };
 

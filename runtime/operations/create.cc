@@ -1,0 +1,326 @@
+#include "runtime/operations/create.hh"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "oci-spec/runtime_config.hh"
+#include "runtime/container/status.hh"
+#include "runtime/hooks/hooks.hh"
+#include "runtime/launch/init.hh"
+#include "runtime/launch/namespaces.hh"
+#include "runtime/launch/net_devices.hh"
+#include "runtime/launch/user_program.hh"
+#include "runtime/operations/notify_socket.hh"
+#include "runtime/plan/make_plan.hh"
+#include "runtime/security/notify_listener.hh"
+#include "runtime/sys/error.hh"
+#include "runtime/sys/file.hh"
+#include "runtime/sys/log.hh"
+#include "runtime/sys/number.hh"
+#include "runtime/sys/process.hh"
+#include "runtime/terminal/pty.hh"
+
+namespace vessel {
+
+namespace {
+
+class Creation {
+ public:
+  explicit Creation(const CreateRequest& request) : request_(request) {}
+  ~Creation() {
+    if (!done_) undo();
+  }
+  Creation(const Creation&) = delete;
+  Creation& operator=(const Creation&) = delete;
+
+  Created run() {
+    read_bundle();    // nothing exists until the plan is made
+    make_the_plan();  //
+    connect_sockets();
+    claim_id();     // ROOT/ID; from here on a failure undoes what was made
+    make_cgroup();  // with its limits, so that they hold from the first instruction
+    make_gate();
+    launch();       // the clone
+    serve_child();  // until it is ready; hooks, terminal and state on the way
+    hand_over();    // notify fd, pidfd, pid file
+    done_ = true;
+    return Created{std::move(*dir_),   std::move(record_), std::move(plan_),
+                   std::move(cgroup_), std::move(*init_),  std::move(master_)};
+  }
+
+ private:
+  void read_bundle() {
+    bundle_ = absolute_path(request_.bundle);
+    const std::string path = bundle_ + "/config.json";
+    config_text_ = read_file(path);
+    config_ = oci::read_config(config_text_, path);
+    log::step("config read");
+  }
+
+  void make_the_plan() {
+    if (config_.process) {
+      if (uint32_t n = listen_fds()) {
+        config_.process->env.push_back("LISTEN_FDS=" + std::to_string(n));
+        config_.process->env.push_back("LISTEN_PID=1");
+      }
+      add_notify_socket(config_, request_.root + "/" + request_.id);
+    }
+    PlanOptions options;
+    options.id = request_.id;
+    options.bundle = bundle_;
+    options.systemd_cgroup = request_.systemd_cgroup;
+    options.no_pivot = request_.no_pivot;
+    options.no_new_keyring = request_.no_new_keyring;
+    options.rootless = request_.rootless;
+    options.preserve_fds = request_.preserve_fds;
+    facts_ = probe_host();
+    plan_ = make_plan(std::move(config_), facts_, options);
+    if (plan_.process.args.empty()) throw Error("process.args must not be empty");
+    if (plan_.intel_rdt)
+      throw Error("linux.intelRdt: this host has no resctrl file system at /sys/fs/resctrl");
+    bool terminal = plan_.process.terminal;
+    if (request_.detach && terminal && request_.console_socket.empty())
+      throw Error("cannot allocate tty if vessel will detach without setting console socket");
+    if ((!request_.detach || !terminal) && !request_.console_socket.empty())
+      throw Error("cannot use console socket if vessel will not detach or allocate tty");
+    log::step("plan made");
+  }
+
+  void connect_sockets() {
+    if (!request_.console_socket.empty())
+      console_socket_ = connect_console_socket(request_.console_socket);
+  }
+
+  void claim_id() {
+    dir_ = StateDir::create(request_.root, request_.id);
+    record_.id = request_.id;
+    record_.bundle = bundle_;
+    record_.rootfs = plan_.rootfs.path;
+    record_.created = log::now(true);
+    record_.annotations = plan_.annotations;
+    record_.owner = ::geteuid();
+    record_.boot_id = boot_id();
+    record_.creator = ::getpid();
+    record_.rootless = plan_.rootless;
+    record_.has_poststart = !plan_.hooks.poststart.empty();
+    record_.has_poststop = !plan_.hooks.poststop.empty();
+    for (int kind = 0; kind < namespace_kind_count; ++kind)
+      if (plan_.namespaces.is_private(static_cast<NamespaceKind>(kind)))
+        record_.private_namespaces |= clone_flag_of(static_cast<NamespaceKind>(kind));
+    dir_->write_config(config_text_);
+    make_notify_directory(dir_->fd());
+  }
+
+  void make_cgroup() {
+    cgroup_ = Cgroup::create(plan_.cgroup, plan_.id, facts_);
+    record_.cgroup = cgroup_.record();
+    // Before anything may live in it: `delete --force` after a crash must find it.
+    dir_->write(record_);
+    cgroup_.apply(plan_.cgroup.resources);
+    // On v2 the device program is attached at once, so it can be loaded while the child mounts.
+    if (facts_.cgroup_layout != CgroupLayout::v2) cgroup_.apply_devices(plan_.cgroup.resources);
+    if (plan_.cgroup.chown_to_container) give_cgroup_away();
+    for (const std::string& warning : cgroup_.take_warnings())
+      log::write(log::Level::warning, warning);
+    entry_ = cgroup_.entry();
+    log::step("cgroup made");
+  }
+
+  void give_cgroup_away() {
+    auto host_id = [](const std::vector<oci::IdMapping>& mappings) -> std::optional<uint32_t> {
+      for (const oci::IdMapping& m : mappings)
+        if (m.container_id == 0) return m.host_id;
+      return std::nullopt;
+    };
+    auto uid = host_id(plan_.namespaces.uid_mappings), gid = host_id(plan_.namespaces.gid_mappings);
+    if (uid && gid)
+      cgroup_.give_to(*uid, *gid);
+    else if (!plan_.namespaces.is_private(NamespaceKind::user))
+      cgroup_.give_to(plan_.process.uid, plan_.process.gid);
+  }
+
+  void make_gate() {
+    if (!request_.start_at_once) {
+      gate_.waiting = make_exec_fifo(dir_->fd());
+    } else if (plan_.seccomp && !plan_.seccomp->listener_path.empty()) {
+      gate_ = vessel::make_gate();
+    }
+  }
+
+  void launch() {
+    oci::State state = spec_state(record_, Status::creating);
+    init_.emplace(launch_init(plan_, entry_, [&](Asker parent, bool enter_v2, bool settled) {
+      gate_.opening.reset();
+      InitContext context{.plan = plan_,
+                          .layout = facts_.cgroup_layout,
+                          .entry = entry_,
+                          .cgroup_paths = record_.cgroup.paths,
+                          .state = std::move(state),
+                          .gate = gate_.waiting.get(),
+                          .inherited_fds = listen_fds() + request_.preserve_fds,
+                          .enter_v2 = enter_v2,
+                          .user_is_settled = settled};
+      run_init(context, std::move(parent));
+    }));
+    gate_.waiting.reset();
+    log::step("init cloned");
+  }
+
+  // While the child is at its mounts.
+  void record_process(const Launched& init) {
+    record_.pid = init.pid();
+    auto stat = try_read_process_stat(init.pid());
+    if (stat) record_.start_time = stat->start_time;
+    StateDir::Lock lock(*dir_);
+    dir_->write(record_);
+  }
+
+  void prepare_meanwhile() {
+    if (facts_.cgroup_layout == CgroupLayout::v2) cgroup_.apply_devices(plan_.cgroup.resources);
+    if (plan_.seccomp) {
+      seccomp_ = compile_seccomp(*plan_.seccomp);
+      log::step("seccomp compiled: " + std::to_string(seccomp_.code.size()) + " instructions");
+    }
+  }
+
+  void run_host_hooks(const Launched& init) {
+    move_net_devices(plan_, init.pid());
+    std::string state = oci::write(spec_state(record_, Status::creating));
+    undo_hooks_ = true;
+    run_hooks("prestart", plan_.hooks.prestart, state);
+    run_hooks("createRuntime", plan_.hooks.create_runtime, state);
+  }
+
+  std::string become_created(const Launched&) {
+    cgroup_.init_is_in();
+    // A run is written as running by start_container, after it has the answer to its execve.
+    record_.phase = request_.start_at_once ? Phase::running : Phase::created;
+    StateDir::Lock lock(*dir_);
+    if (!lock.still_there()) throw Error("the container was deleted while it was being created");
+    dir_->write(record_);
+    return plan_.seccomp ? encode_program(seccomp_) : std::string();
+  }
+
+  void serve_child() {
+    undo_hooks_ = !plan_.hooks.create_container.empty();
+    Moments moments;
+    moments.cloned = [this](const Launched& init) { record_process(init); };
+    moments.meanwhile = [this](const Launched&) { prepare_meanwhile(); };
+    moments.console = [this](Fd master) {
+      if (console_socket_)
+        send_terminal(console_socket_.get(), master.get());
+      else
+        master_ = std::move(master);
+    };
+    moments.before_switch = [this](const Launched& init) { run_host_hooks(init); };
+    moments.ready = [this](const Launched& init) { return become_created(init); };
+    try {
+      notify_number_ = serve(*init_, &plan_, plan_.process, plan_.rootless, moments);
+    } catch (ChildDied& e) {
+      // Memory that ran out during set-up looks like any other SIGKILL otherwise.
+      if (cgroup_.oom_kills().value_or(0) > 0)
+        throw Error(std::string(e.what()) +
+                    ": the kernel killed it because the container's memory limit was reached "
+                    "(oom_kill)");
+      throw;
+    }
+    log::step("init ready");
+  }
+
+  void hand_over() {
+    if (notify_number_ >= 0) {
+      Fd notify = take_notify_fd(init_->pidfd().get(), notify_number_);
+      oci::ContainerProcessState state;
+      state.version = oci::runtime_spec_version;
+      state.pid = init_->pid();
+      state.metadata = plan_.seccomp->listener_metadata;
+      state.state = spec_state(record_, Status::creating);
+      send_notify_fd(plan_.seccomp->listener_path, notify, std::move(state));
+    }
+    if (gate_.opening) open_gate(gate_.opening);
+    if (!request_.pidfd_socket.empty())
+      send_fd_to_path(request_.pidfd_socket, "pidfd", init_->pidfd().get());
+    if (!request_.pid_file.empty())
+      replace_file(request_.pid_file, std::to_string(init_->pid()), 0644);
+  }
+
+  void undo() noexcept {
+    try {
+      init_.reset();  // killed and reaped
+      cgroup_.destroy();
+    } catch (const std::exception& e) {
+      log::write(log::Level::warning, std::string("clean up: ") + e.what());
+    }
+    if (!dir_) return;
+    try {
+      dir_->remove();
+    } catch (const std::exception& e) {
+      log::write(log::Level::warning, std::string("clean up: ") + e.what());
+    }
+    if (!undo_hooks_) return;
+    try {
+      run_hooks("poststop", plan_.hooks.poststop, oci::write(spec_state(record_, Status::stopped)));
+    } catch (const std::exception& e) {
+      log::write(log::Level::warning, e.what());
+    }
+  }
+
+  const CreateRequest& request_;
+  std::string bundle_, config_text_;
+  oci::Config config_;
+  HostFacts facts_;
+  Plan plan_;
+  Fd console_socket_, master_;
+  std::optional<StateDir> dir_;
+  StateRecord record_;
+  Cgroup cgroup_;
+  CgroupEntry entry_;
+  Gate gate_;
+  std::optional<Launched> init_;
+  SeccompProgram seccomp_;
+  int notify_number_ = -1;
+  bool undo_hooks_ = false;  // runtime.md "Lifecycle": hooks of create failed, so poststop runs
+  bool done_ = false;
+};
+
+}  // namespace
+
+uint32_t listen_fds() {
+  const char* count = std::getenv("LISTEN_FDS");
+  const char* pid = std::getenv("LISTEN_PID");
+  if (!count || (pid && parse_number<pid_t>(pid) != ::getpid())) return 0;
+  return parse_number<uint32_t>(count, 0, 1024).value_or(0);
+}
+
+Created create_container(const CreateRequest& request) {
+  return Creation(request).run();
+}
+
+void destroy_container(const StateDir& dir, const StateRecord& record, Cgroup& cgroup,
+                       const Fd& init) {
+  if (init && send_signal(init, SIGKILL)) {
+    // A frozen v1 container dies only once it is thawed; killing by cgroup sees to that.
+    if (!cgroup.none()) cgroup.kill_all(SIGKILL);
+    if (!wait_gone(init, 10'000))
+      throw Error("the container's init did not die within 10 s of SIGKILL");
+  }
+  cgroup.destroy();
+  std::vector<oci::Hook> poststop;
+  if (record.has_poststop)
+    poststop = oci::read_config(dir.read_config(), dir.path() + "/config.json").hooks.poststop;
+  {
+    StateDir::Lock lock(dir);
+    if (lock.still_there()) const_cast<StateDir&>(dir).remove();
+  }
+  try {
+    run_hooks("poststop", poststop, oci::write(spec_state(record, Status::stopped)));
+  } catch (const std::exception& e) {
+    // runtime.md "Lifecycle" 13: a failing poststop hook is logged, and life goes on.
+    log::write(log::Level::warning, e.what());
+  }
+}
+
+}  // namespace vessel

@@ -1,0 +1,74 @@
+#include "runtime/operations/foreground.hh"
+
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#include <optional>
+
+#include "runtime/sys/error.hh"
+#include "runtime/sys/process.hh"
+#include "runtime/terminal/proxy.hh"
+
+namespace vessel {
+
+Foreground::Foreground(bool subreaper) {
+  sigset_t all;
+  sigfillset(&all);
+  // Those that say this program itself is broken stay what they are.
+  for (int own : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS}) sigdelset(&all, own);
+  ::sigprocmask(SIG_BLOCK, &all, &saved_);
+  signals_.reset(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) throw SysError("signalfd");
+  if (subreaper && ::prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) throw SysError("become a subreaper");
+}
+
+Foreground::~Foreground() {
+  ::sigprocmask(SIG_SETMASK, &saved_, nullptr);
+}
+
+int Foreground::wait(pid_t pid, const Fd& pidfd, Fd master) {
+  std::optional<TerminalProxy> proxy;
+  if (master) {
+    proxy.emplace(std::move(master));
+    proxy->resize();
+  }
+  std::optional<int> code;
+  auto reap_all = [&] {
+    for (;;) {
+      int status = 0;
+      pid_t gone = ::waitpid(-1, &status, WNOHANG | __WALL);
+      if (gone <= 0) return;
+      if (gone == pid) code = exit_code_of(status);
+    }
+  };
+  reap_all();  // it may have gone before the signals were looked at
+  while (!code) {
+    pollfd entries[4] = {{signals_.get(), POLLIN, 0}};
+    nfds_t count = 1;
+    TerminalProxy::PollEntry wanted[3];
+    int more = proxy ? proxy->poll_entries(wanted) : 0;
+    for (int i = 0; i < more; ++i) entries[count++] = {wanted[i].fd, wanted[i].events, 0};
+    if (::poll(entries, count, -1) < 0) {
+      if (errno == EINTR) continue;
+      throw SysError("poll");
+    }
+    for (nfds_t i = 1; i < count; ++i)
+      if (entries[i].revents) proxy->on_ready(entries[i].fd, entries[i].revents);
+    signalfd_siginfo info;
+    while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+      int signal = static_cast<int>(info.ssi_signo);
+      if (signal == SIGCHLD)
+        reap_all();
+      else if (signal == SIGWINCH && proxy)
+        proxy->resize();
+      else if (signal != SIGURG && signal != SIGPIPE && !code)
+        send_signal(pidfd, signal);
+    }
+  }
+  if (proxy) proxy->drain();
+  return *code;
+}
+
+}  // namespace vessel

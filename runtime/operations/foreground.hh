@@ -1,0 +1,30 @@
+// Owns: waiting for a process in the foreground: its terminal, the caller's signals, reaping.
+// Does not own: starting it, or what happens to its container afterwards.
+#pragma once
+
+#include <sys/types.h>
+#include <csignal>
+
+#include "runtime/sys/fd.hh"
+
+namespace vessel {
+
+// From construction on signals are kept for wait(); to be made before the clone, which unblocks
+// them in the child. `subreaper`: orphans of the container come to this process.
+class Foreground {
+ public:
+  explicit Foreground(bool subreaper);
+  ~Foreground();
+  Foreground(const Foreground&) = delete;
+  Foreground& operator=(const Foreground&) = delete;
+
+  // Forwards every signal, follows the window's size, reaps. `master` may be empty. Returns the
+  // exit code of `pid`: its own, or 128 + the signal.
+  int wait(pid_t pid, const Fd& pidfd, Fd master);
+
+ private:
+  Fd signals_;
+  sigset_t saved_;
+};
+
+}  // namespace vessel

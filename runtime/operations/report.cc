@@ -1,0 +1,200 @@
+#include "runtime/operations/report.hh"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <ctime>
+
+#include "runtime/container/status.hh"
+#include "runtime/sys/error.hh"
+#include "runtime/sys/file.hh"
+#include "runtime/sys/log.hh"
+#include "runtime/sys/number.hh"
+#include "runtime/sys/spawn.hh"
+
+namespace vessel {
+
+namespace {
+
+oci::ExtendedState extended_state(const Container& c) {
+  oci::ExtendedState extended;
+  extended.state = spec_state(c.record, c.status);
+  extended.rootfs = c.record.rootfs;
+  extended.created = c.record.created;
+  return extended;
+}
+
+// The host's own passwd file; no NSS in a static program.
+std::string user_name(const std::string& passwd, uid_t uid) {
+  size_t begin = 0;
+  while (begin < passwd.size()) {
+    size_t end = std::min(passwd.find('\n', begin), passwd.size());
+    std::string line = passwd.substr(begin, end - begin);
+    begin = end + 1;
+    size_t first = line.find(':');
+    size_t second = first == std::string::npos ? first : line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    std::string number = line.substr(second + 1, line.find(':', second + 1) - second - 1);
+    if (parse_number<uid_t>(number) == uid) return line.substr(0, first);
+  }
+  return std::to_string(uid);
+}
+
+std::vector<pid_t> pids_of(const Container& c) {
+  if (!c.record.cgroup.empty()) return Cgroup::open(c.record.cgroup).pids();
+  return c.init ? std::vector<pid_t>{c.record.pid} : std::vector<pid_t>{};
+}
+
+std::vector<std::string> words(const std::string& line) {
+  std::vector<std::string> list;
+  size_t at = 0;
+  while ((at = line.find_first_not_of(" \t", at)) != std::string::npos) {
+    size_t end = std::min(line.find_first_of(" \t", at), line.size());
+    list.push_back(line.substr(at, end - at));
+    at = end;
+  }
+  return list;
+}
+
+void print(const std::string& text) {
+  write_all(STDOUT_FILENO, text, "standard output");
+}
+
+}  // namespace
+
+std::string state_text(const std::string& root, const std::string& id) {
+  Container c = open_container(root, id);
+  return oci::write(extended_state(c), 2) + "\n";
+}
+
+std::string table_text(const std::vector<std::vector<std::string>>& rows) {
+  constexpr size_t least = 12, padding = 3;
+  std::vector<size_t> widths;
+  for (const auto& row : rows)
+    for (size_t i = 0; i + 1 < row.size(); ++i) {
+      if (widths.size() <= i) widths.push_back(least);
+      widths[i] = std::max(widths[i], row[i].size() + padding);
+    }
+  std::string text;
+  for (const auto& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      text += row[i];
+      if (i + 1 < row.size()) text.append(widths[i] - row[i].size(), ' ');
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+std::string list_text(const std::string& root, ListFormat format) {
+  std::vector<oci::ExtendedState> states;
+  std::string quiet;
+  std::string passwd;
+  if (format != ListFormat::quiet)
+    passwd = try_read_file(AT_FDCWD, "/etc/passwd", 4 << 20).value_or("");
+  for (const std::string& id : list_ids(root)) {
+    if (format == ListFormat::quiet) {
+      quiet += id + "\n";
+      continue;
+    }
+    try {
+      Container c = open_container(root, id);
+      states.push_back(extended_state(c));
+      states.back().owner = user_name(passwd, c.record.owner);
+    } catch (const std::exception& e) {
+      // Deleted meanwhile, or not a container: the others are still listed.
+      log::write(log::Level::warning, "load container " + id + ": " + e.what());
+    }
+  }
+  if (format == ListFormat::quiet) return quiet;
+  // runc prints null for no container, which parsers expect.
+  if (format == ListFormat::json) return states.empty() ? "null\n" : oci::write(states) + "\n";
+  std::vector<std::vector<std::string>> rows = {
+      {"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}};
+  for (const oci::ExtendedState& s : states)
+    rows.push_back({s.state.id, std::to_string(s.state.pid), s.state.status, s.state.bundle,
+                    s.created, s.owner});
+  return table_text(rows);
+}
+
+std::string ps_json(const std::string& root, const std::string& id) {
+  std::string text;
+  for (pid_t pid : pids_of(open_container(root, id, false)))
+    text += (text.empty() ? "" : ",") + std::to_string(pid);
+  return text.empty() ? "null\n" : "[" + text + "]\n";
+}
+
+std::string filter_ps(const std::string& output, const std::vector<pid_t>& pids) {
+  size_t begin = 0;
+  std::string text;
+  std::optional<size_t> column;
+  while (begin < output.size()) {
+    size_t end = std::min(output.find('\n', begin), output.size());
+    std::string line = output.substr(begin, end - begin);
+    begin = end + 1;
+    std::vector<std::string> fields = words(line);
+    if (!column) {
+      auto found = std::ranges::find(fields, "PID");
+      if (found == fields.end()) throw Error("couldn't find PID field in ps output");
+      column = static_cast<size_t>(found - fields.begin());
+      text = line + "\n";
+      continue;
+    }
+    if (fields.size() <= *column) continue;
+    auto pid = parse_number<pid_t>(fields[*column]);
+    if (pid && std::ranges::find(pids, *pid) != pids.end()) text += line + "\n";
+  }
+  return text;
+}
+
+std::string ps_table(const std::string& root, const std::string& id,
+                     const std::vector<std::string>& options) {
+  std::vector<pid_t> pids = pids_of(open_container(root, id, false));
+  ProgramCall call;
+  for (const char* path : {"/usr/bin/ps", "/bin/ps"})
+    if (call.path.empty() && ::access(path, X_OK) == 0) call.path = path;
+  if (call.path.empty()) throw Error("ps is not installed; try --format json");
+  call.args = {"ps"};
+  if (options.empty())
+    call.args.emplace_back("-ef");
+  else
+    call.args.insert(call.args.end(), options.begin(), options.end());
+  call.whole_output = true;
+  ProgramResult result = run_program(call);
+  if (result.wait_status != 0) throw Error("ps: " + describe(result));
+  return filter_ps(result.output, pids);
+}
+
+void events(const std::string& root, const std::string& id, bool stats_once, int64_t interval_ms) {
+  Container c = open_container(root, id, false);
+  if (c.status == Status::stopped) throw Error("container with id " + id + " is not running");
+  Cgroup cgroup = Cgroup::open(c.record.cgroup);
+  auto line = [&] {
+    print("{\"type\":\"stats\",\"id\":\"" + id + "\",\"data\":" + stats_json(cgroup.stats()) +
+          "}\n");
+  };
+  if (stats_once) return line();
+  if (interval_ms <= 0) throw Error("duration interval must be greater than 0");
+  Fd memory = cgroup.oom_events();
+  uint64_t kills = cgroup.oom_kills().value_or(0);
+  for (;;) {
+    pollfd p[2] = {{c.init.get(), POLLIN, 0}, {memory.get(), POLLIN, 0}};
+    int ready =
+        ::poll(p, memory ? 2 : 1, static_cast<int>(std::min<int64_t>(interval_ms, 1 << 30)));
+    if (ready < 0 && errno != EINTR) throw SysError("poll");
+    if (ready > 0 && (p[1].revents & POLLIN)) {
+      char buffer[4096];
+      [[maybe_unused]] ssize_t ignored = ::read(memory.get(), buffer, sizeof buffer);
+      uint64_t now = cgroup.oom_kills().value_or(0);
+      if (now != kills) print("{\"type\":\"oom\",\"id\":\"" + id + "\"}\n");
+      kills = now;
+    }
+    if (ready > 0 && (p[0].revents & POLLIN)) return;
+    if (ready == 0) line();
+  }
+}
+
+}  // namespace vessel

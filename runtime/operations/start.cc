@@ -1,0 +1,80 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "runtime/container/exec_fifo.hh"
+#include "runtime/container/status.hh"
+#include "runtime/hooks/hooks.hh"
+#include "runtime/operations/lifecycle.hh"
+#include "runtime/sys/error.hh"
+#include "runtime/sys/log.hh"
+
+namespace vessel {
+
+namespace {
+
+// runtime.md "Lifecycle" 9: a failing poststart hook ends the container.
+void run_poststart(const StateDir& dir, const StateRecord& record, Cgroup& cgroup, const Fd& init,
+                   const std::vector<oci::Hook>& hooks) {
+  try {
+    run_hooks("poststart", hooks, oci::write(spec_state(record, Status::running)));
+  } catch (const std::exception&) {
+    destroy_container(dir, record, cgroup, init);
+    throw;
+  }
+}
+
+// Lets the process pass the gate; whoever does it first starts the container.
+Fd pass_gate(const StateDir& dir) {
+  StateDir::Lock lock(dir);
+  if (!lock.still_there()) throw Error("container does not exist");
+  Fd gate = open_exec_fifo(dir.fd());
+  if (!gate) throw Error("cannot start an already running container");
+  bool waited = open_gate(gate);
+  ::unlinkat(dir.fd(), exec_fifo_name, 0);
+  if (!waited) throw Error("cannot start a container that has stopped");
+  return gate;
+}
+
+}  // namespace
+
+void start_container(const std::string& root, const std::string& id) {
+  Container c = open_container(root, id, false);
+  switch (c.status) {
+    case Status::created:
+      break;
+    case Status::stopped:
+      throw Error("cannot start a container that has stopped");
+    case Status::creating:
+      throw Error("cannot start a container that is still being created");
+    default:
+      throw Error("cannot start an already running container");
+  }
+  Fd gate = pass_gate(c.dir);
+  std::string failure = wait_for_exec(gate, c.init);
+  if (!failure.empty()) throw Error("unable to start container process: " + failure);
+  log::step("started");
+  if (!c.record.has_poststart) return;
+  oci::Config config = oci::read_config(c.dir.read_config(), c.dir.path() + "/config.json");
+  Cgroup cgroup = Cgroup::open(c.record.cgroup);
+  run_poststart(c.dir, c.record, cgroup, c.init, config.hooks.poststart);
+}
+
+void finish_start(Created& created) {
+  try {
+    wait_for_execve(created.init);
+  } catch (Error& e) {
+    e.prepend("unable to start container process");
+    created.init.let_go();
+    destroy_container(created.dir, created.record, created.cgroup, created.init.pidfd());
+    throw;
+  }
+  created.init.let_go();
+  log::step("started");
+  if (created.record.has_poststart)
+    run_poststart(created.dir, created.record, created.cgroup, created.init.pidfd(),
+                  created.plan.hooks.poststart);
+}
+
+}  // namespace vessel
