@@ -1,1 +1,7 @@
-int main() { return 1; }
+#include <unistd.h>
+
+#include "runtime/cli/program.hh"
+
+int main(int argc, char** argv) {
+  return vessel::cli::run_program(argc, argv, environ);
+}

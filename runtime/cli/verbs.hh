@@ -1,0 +1,33 @@
+// Owns: the list of all verbs and of the global options, for main, help, completion and the manual.
+// Does not own: what they do.
+#pragma once
+
+#include <vector>
+
+#include "runtime/cli/verb.hh"
+
+namespace vessel::cli {
+
+const std::vector<Option>& global_options();
+const std::vector<Verb>& verbs();
+const Verb* find_verb(std::string_view name);
+
+// One each file.
+Verb create_verb();
+Verb run_verb();
+Verb exec_verb();
+Verb start_verb();
+Verb state_verb();
+Verb list_verb();
+Verb ps_verb();
+Verb events_verb();
+Verb kill_verb();
+Verb delete_verb();
+Verb pause_verb();
+Verb resume_verb();
+Verb update_verb();
+Verb checkpoint_verb();
+Verb restore_verb();
+Verb completion_verb();
+
+}  // namespace vessel::cli
