@@ -18,7 +18,7 @@ struct InitContext {
   const Plan& plan;
   CgroupLayout layout;
   const CgroupEntry& entry;
-  std::string cgroup2_path;      // absolute, empty without a v2 hierarchy
+  std::map<std::string, std::string> cgroup_paths;  // CgroupRecord::paths
   oci::State state;              // for hooks that init runs; their pid is the container's own
   int gate = -1;                 // exec_fifo.hh
   uint32_t inherited_fds = 0;    // LISTEN_FDS and --preserve-fds

@@ -21,7 +21,7 @@
 #include "runtime/sys/log.hh"
 #include "runtime/sys/number.hh"
 #include "runtime/sys/process.hh"
-#include "runtime/terminal/pty.hh"
+#include "runtime/sys/socket.hh"
 
 namespace vessel {
 
@@ -39,9 +39,8 @@ class Creation {
   Created run() {
     read_bundle();    // nothing exists until the plan is made
     make_the_plan();  //
-    connect_sockets();
-    claim_id();     // ROOT/ID; from here on a failure undoes what was made
-    make_cgroup();  // with its limits, so that they hold from the first instruction
+    claim_id();       // ROOT/ID; from here on a failure undoes what was made
+    make_cgroup();    // with its limits, so that they hold from the first instruction
     make_gate();
     launch();       // the clone
     serve_child();  // until it is ready; hooks, terminal and state on the way
@@ -87,11 +86,6 @@ class Creation {
     if ((!request_.detach || !terminal) && !request_.console_socket.empty())
       throw Error("cannot use console socket if vessel will not detach or allocate tty");
     log::step("plan made");
-  }
-
-  void connect_sockets() {
-    if (!request_.console_socket.empty())
-      console_socket_ = connect_console_socket(request_.console_socket);
   }
 
   void claim_id() {
@@ -210,8 +204,8 @@ class Creation {
     moments.cloned = [this](const Launched& init) { record_process(init); };
     moments.meanwhile = [this](const Launched&) { prepare_meanwhile(); };
     moments.console = [this](Fd master) {
-      if (console_socket_)
-        send_terminal(console_socket_.get(), master.get());
+      if (!request_.console_socket.empty())
+        send_fd_to_path(request_.console_socket, "/dev/ptmx", master.get());
       else
         master_ = std::move(master);
     };
@@ -273,7 +267,7 @@ class Creation {
   oci::Config config_;
   HostFacts facts_;
   Plan plan_;
-  Fd console_socket_, master_;
+  Fd master_;
   std::optional<StateDir> dir_;
   StateRecord record_;
   Cgroup cgroup_;

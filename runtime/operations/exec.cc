@@ -18,7 +18,7 @@
 #include "runtime/sys/error.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/log.hh"
-#include "runtime/terminal/pty.hh"
+#include "runtime/sys/socket.hh"
 
 namespace vessel {
 
@@ -89,8 +89,6 @@ class Exec {
   }
 
   void prepare() {
-    if (!request_.console_socket.empty())
-      console_socket_ = connect_console_socket(request_.console_socket);
     cgroup_ = Cgroup::open(container_.record.cgroup);
     entry_ = cgroup_.entry(request_.cgroups);
     if (seccomp_ && sends_to_listener(*seccomp_)) gate_ = make_gate();
@@ -137,8 +135,8 @@ class Exec {
       if (seccomp_) program = compile_seccomp(*seccomp_);
     };
     moments.console = [&](Fd master) {
-      if (console_socket_)
-        send_terminal(console_socket_.get(), master.get());
+      if (!request_.console_socket.empty())
+        send_fd_to_path(request_.console_socket, "/dev/ptmx", master.get());
       else
         master_ = std::move(master);
     };
@@ -174,7 +172,7 @@ class Exec {
   Cgroup cgroup_;
   CgroupEntry entry_;
   Gate gate_;
-  Fd console_socket_, root_, master_;
+  Fd root_, master_;
 };
 
 }  // namespace
