@@ -52,7 +52,7 @@ TEST_CASE("every verb and option has a help text, and no name comes twice") {
   std::set<std::string_view> names;
   for (const Verb& verb : verbs()) {
     CHECK(names.insert(verb.name).second);
-    CHECK(verb.run != nullptr);
+    CHECK(static_cast<bool>(verb.run));
     std::set<std::string_view> options;
     std::set<char> shorts;
     for (const Option& o : verb.options) {

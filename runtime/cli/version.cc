@@ -4,6 +4,8 @@
 
 namespace vessel::cli {
 
+const std::string_view version = VESSEL_VERSION;
+
 std::string version_text() {
   std::string number(version);
   return "runc version " + number + "+vessel\ncommit: vessel-" + number +

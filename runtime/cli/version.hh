@@ -6,7 +6,7 @@
 
 namespace vessel::cli {
 
-inline constexpr std::string_view version = VESSEL_VERSION;
+extern const std::string_view version;
 
 // go-runc wants lines that begin with "runc version", "commit:" and "spec:"; Docker takes a line
 // that contains "version"; people want to know what it really is.
