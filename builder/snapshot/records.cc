@@ -107,15 +107,21 @@ void SnapshotRecords::remove(const std::string& key) {
     throw SysError("remove snapshot " + key);
 }
 
-std::vector<std::string> SnapshotRecords::chain(const std::string& key) const {
-  std::vector<std::string> trees;
+std::vector<SnapshotRecords::Link> SnapshotRecords::links(const std::string& key) const {
+  std::vector<Link> out;
   size_t steps = 0;
   for (std::string at = key; !at.empty();) {
     SnapshotRecord record = get(at);
-    if (!record.tree.empty()) trees.push_back(std::move(record.tree));
+    if (!record.tree.empty()) out.push_back({at, std::move(record.tree)});
     at = std::move(record.parent);
     if (++steps > 100'000) throw Error("snapshot " + key + " is its own ancestor");
   }
+  return out;
+}
+
+std::vector<std::string> SnapshotRecords::chain(const std::string& key) const {
+  std::vector<std::string> trees;
+  for (Link& link : links(key)) trees.push_back(std::move(link.tree));
   return trees;
 }
 

@@ -37,8 +37,12 @@ class SnapshotRecords {
   // False when the key exists already.
   bool add(const std::string& key, const SnapshotRecord& record);
   void remove(const std::string& key);
-  // Keys from `key` up to its oldest ancestor that have a tree, their trees, top first.
-  std::vector<std::string> chain(const std::string& key) const;
+  // From `key` up to its oldest ancestor those that have a tree, top first.
+  struct Link {
+    std::string key, tree;
+  };
+  std::vector<Link> links(const std::string& key) const;
+  std::vector<std::string> chain(const std::string& key) const;  // their trees
 
   // A fresh tree under lease; `lease` is released (by closing) once a record names the tree.
   struct Fresh {

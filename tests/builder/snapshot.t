@@ -105,14 +105,34 @@ for mode in "${modes[@]}"; do
   check "${mode:-overlay}: a snapshot of another boot does not count" bash -c "! '$probe' $mode snap 'st$mode' has chmod"
 done
 
+churn() { # what a layer of the deep chain does besides; all at one time
+  case $(($1 % 7)) in
+    0) echo "rm -rf e; mkdir e; echo a > e/a$1; touch -d @1500000000 e/a$1 e" ;;
+    1) echo 'rm -rf d/sub; touch -d @1500000000 d' ;;
+    2) echo 'mkdir -p d/sub; echo again > d/sub/s; touch -d @1500000000 d/sub/s d/sub d' ;;
+    3) echo 'rm -rf keep; echo file > keep; touch -d @1500000000 keep' ;;
+    4) echo "rm -rf keep; mkdir keep; echo k > keep/k$1; chmod 711 keep; touch -d @1500000000 keep/k$1 keep" ;;
+    5) echo 'rm -f e/1 e/2; setfattr -n user.n -v 1 d; touch -d @1500000000 e' ;;
+    6) echo 'setfattr -x user.n d; rm -f fifo; touch -d @1500000000 d' ;;
+  esac
+  echo
+}
 for mode in "${modes[@]}"; do
-  [ "$mode" = --copy ] && continue
+  [ "$mode" = --no-fsconfig ] || continue
   parent=base
   for i in $(seq 126); do
-    "$probe" $mode snap "st$mode" run "deep$i" "$parent" sh -c "echo $i > f$i; rm -f f$((i - 60))" || break
+    "$probe" $mode snap "st$mode" run "deep$i" "$parent" sh -ec "echo $i > f$i; rm -f f$((i - 60)); $(churn $i)" || break
     parent=deep$i
   done
+  # 112 trees are seven groups and nothing on top, so that what a group hides shows.
+  "$probe" $mode snap "st$mode" run reference base sh -ec "$(for i in $(seq 111); do churn $i; done)"
   check "${mode:-overlay}: 127 layers" equal "$("$probe" $mode snap "st$mode" view deep126 sh -c 'ls -d f[0-9]* | wc -l')" 60
+  check "127 layers made the old way are seen the new way" equal "$("$probe" snap "st$mode" view deep126 sh -c 'ls -d f[0-9]* | wc -l')" 60
+  check "${mode:-overlay}: the reference is there" bash -c "'$probe' snap 'st$mode' view reference bash -c facts | grep -q '^./e/a105 f'"
+  check "${mode:-overlay}: deep stacks are merged" bash -c "ls 'st$mode/k' | grep -q '^merged\.'"
+  check "${mode:-overlay}: and merging changes nothing" equal \
+    "$("$probe" $mode snap "st$mode" view deep111 bash -c facts | grep -v '^./f[0-9]')" \
+    "$("$probe" $mode snap "st$mode" view reference bash -c facts | grep -v '^./f[0-9]')"
   tree=$(sed -n 3p "st$mode/k/delete")
   setfattr -n trusted.overlay.redirect -v /x "st$mode/s/$tree/d"
   check "${mode:-overlay}: a redirect mark is an error, never a layer" bash -c "'$probe' $mode snap 'st$mode' changes delete x.tgz 2>&1 | grep redirect"
