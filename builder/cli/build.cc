@@ -16,6 +16,7 @@
 #include "builder/registry/reference.hh"
 #include "builder/solve/result.hh"
 #include "builder/stage/lint.hh"
+#include "builder/store/archive.hh"
 #include "builder/sys/file.hh"
 
 namespace kiln::cli {
@@ -148,6 +149,7 @@ class Build {
                            store_.sub_directory("downloads"), *progress_, cancel);
     request_.project = sources.project;
     const dockerfile::Dockerfile file = dockerfile::parse_dockerfile(sources.dockerfile);
+    if (const auto status = lint(file, sources)) return *status;
     warn_of_syntax(file, *progress_);
     solve::Layers layers(store_, request_.compression, request_.copy_snapshots);
     solve::Images images(store_, request_, {});
@@ -162,6 +164,26 @@ class Build {
     const solve::Built built = solver.run();
     deliver(layers, built);
     return 0;
+  }
+
+  // --check prints what `kiln check` would and ends; a build ends only where the file asks for it
+  // (`# check=error=true`), and otherwise warns.
+  std::optional<int> lint(const dockerfile::Dockerfile& file, const BuildSources& sources) {
+    const stage::LintResult result =
+        stage::lint(file, request_.inputs, {}, sources.ignore ? sources.ignore.get() : nullptr);
+    if (arguments_.has("check")) {
+      progress_->close();
+      print(stage::lint_text(file.source, result));
+      print(result.findings.empty() ? "no findings\n"
+                                    : std::to_string(result.findings.size()) + " findings\n");
+      return result.findings.empty() ? 0 : 1;
+    }
+    if (result.error && !result.findings.empty()) {
+      progress_->close();
+      throw Error("# check=error=true and there are findings:\n" +
+                  stage::lint_text(file.source, result));
+    }
+    return std::nullopt;
   }
 
   static std::optional<oci::ImageConfig> base_config(solve::Images& images,
@@ -185,7 +207,7 @@ class Build {
       store_.sync();
       progress_->end(id, Outcome::done);
     }
-    for (const BuildOutput& output : outputs_) write_output(layers, built, output);
+    for (const BuildOutput& output : outputs_) write_output(layers, built, image, output);
     if (const auto path = arguments_.value("iidfile"); path && wants_image)
       write_file_atomic(AT_FDCWD, *path, image.config.text());
     if (const auto path = arguments_.value("metadata-file"); path && wants_image)
@@ -196,15 +218,39 @@ class Build {
     if (wants_image && !to_stdout) print(image.config.text() + "\n");
   }
 
-  void write_output(solve::Layers& layers, const solve::Built& built, const BuildOutput& output) {
+  void write_output(solve::Layers& layers, const solve::Built& built,
+                    const solve::ResultImage& image, const BuildOutput& output) {
     if (output.type == BuildOutput::Type::image) return;
-    const StepId id = progress_->begin("write " + output.destination);
+    const StepId id = progress_->begin(
+        "write " + (output.destination == "-" ? "to standard output" : output.destination));
     if (output.type == BuildOutput::Type::local) {
       write_root_directory(layers, built.chain, output.destination);
-    } else if (output.type == BuildOutput::Type::tar) {
-      const Fd file = open_destination(output.destination);
-      FdSink sink(file.get());
-      write_root_tar(layers, built.chain, sink);
+    } else {
+      // A file appears whole or not at all.
+      const bool to_file = output.destination != "-";
+      const std::string name =
+          to_file ? output.destination + ".kiln-" + random_name() : output.destination;
+      try {
+        const Fd file = open_destination(name);
+        FdSink sink(file.get());
+        if (output.type == BuildOutput::Type::tar) {
+          write_root_tar(layers, built.chain, sink);
+        } else {
+          std::vector<NamedImage> images;
+          for (const std::string& tag : tags_) images.push_back({tag, image.manifest});
+          if (images.empty()) images.push_back({"", image.manifest});
+          save_images(
+              store_, images,
+              output.type == BuildOutput::Type::oci ? ArchiveFormat::oci : ArchiveFormat::docker,
+              sink);
+        }
+        if (to_file && rename(name.c_str(), output.destination.c_str()) != 0)
+          throw SysError("rename to " + output.destination);
+      } catch (...) {
+        if (to_file) unlink(name.c_str());
+        progress_->end(id, Outcome::failed);
+        throw;
+      }
     }
     progress_->end(id, Outcome::done);
   }

@@ -40,11 +40,16 @@ struct Unpacked {
   Unpacked& operator=(const Unpacked&) = delete;
 };
 
-IgnoreRule rule_of(const std::optional<std::string>& text) {
-  if (!text) return {};
+std::shared_ptr<const dockerfile::IgnoreMatcher> matcher_of(
+    const std::optional<std::string>& text) {
+  if (!text) return nullptr;
   const auto matcher =
       std::make_shared<dockerfile::IgnoreMatcher>(dockerfile::read_ignore_file(*text));
-  if (matcher->empty()) return {};
+  return matcher->empty() ? nullptr : matcher;
+}
+
+IgnoreRule rule_of(const std::shared_ptr<const dockerfile::IgnoreMatcher>& matcher) {
+  if (!matcher) return {};
   return [matcher](const std::string& path, bool directory) {
     if (!matcher->matches(path)) return Verdict::keep;
     return directory && matcher->may_hold_exception(path) ? Verdict::skip_but_descend
@@ -124,7 +129,8 @@ void finish(BuildSources& sources, Fd root, const std::string& name, const std::
     sources.dockerfile = {here ? inside : name + "/" + inside, std::move(*text)};
     ignore = ignore_text(root.get(), inside);
   }
-  sources.context = std::make_shared<const Context>(std::move(root), name, rule_of(ignore));
+  sources.ignore = matcher_of(ignore);
+  sources.context = std::make_shared<const Context>(std::move(root), name, rule_of(sources.ignore));
 }
 
 }  // namespace

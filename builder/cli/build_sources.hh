@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "builder/context/context.hh"
+#include "builder/dockerfile/ignore.hh"
 #include "builder/dockerfile/source.hh"
 #include "builder/progress/progress.hh"
 #include "builder/steps/runtime_call.hh"
@@ -18,8 +19,9 @@ namespace kiln::cli {
 struct BuildSources {
   std::shared_ptr<const Context> context;  // null: there is none
   dockerfile::Source dockerfile{"", ""};
-  std::string project;         // names both, for --explain
-  std::shared_ptr<void> keep;  // removes what was fetched or unpacked
+  std::shared_ptr<const dockerfile::IgnoreMatcher> ignore;  // null: nothing is ignored
+  std::string project;                                      // names both, for --explain
+  std::shared_ptr<void> keep;                               // removes what was fetched or unpacked
 };
 
 // `operand` is the CONTEXT of the command line, `file` the value of -f ("" when not given). What
