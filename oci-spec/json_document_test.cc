@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "oci-spec/json_output.hh"
 
 namespace {
@@ -110,4 +112,82 @@ TEST_CASE("json: writing") {
   CHECK(fill(deep) ==
         "{\n  \"a\\\"\\u0001\": [\n    -1,\n    18446744073709551615\n  ],\n  \"e\": {},\n"
         "  \"s\": \"é\xef\xbf\xbd\\n\"\n}");
+}
+
+namespace {
+
+// The tree as the other library sees it; nothing is lost in between.
+nlohmann::json tree_of(const oci::JsonNode& node) {
+  switch (node.type) {
+    case oci::JsonType::null:
+      return nullptr;
+    case oci::JsonType::boolean:
+      return node.text == "true";
+    case oci::JsonType::number:
+      return nlohmann::json::parse(node.text);
+    case oci::JsonType::string:
+      return std::string(node.text);
+    case oci::JsonType::array: {
+      nlohmann::json list = nlohmann::json::array();
+      for (const oci::JsonNode* n = node.begin(); n != node.end(); n = n->next())
+        list.push_back(tree_of(*n));
+      return list;
+    }
+    case oci::JsonType::object: {
+      nlohmann::json object = nlohmann::json::object();
+      for (const oci::JsonNode* n = node.begin(); n != node.end(); n = n->next())
+        object[std::string(n->key)] = tree_of(*n);
+      return object;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("json: damaged texts are taken or refused as by another parser") {
+  const std::string whole =
+      R"({"a":[1,-2.5e+3,true,false,null],"b\n\u00e9":{"c":"\ud83d\ude00é€😀"},"d":"\"\\x","e":0})";
+  const std::string alphabet = "{}[]\",:0123-+.eEtrufalsn \n\t\\\x01\x80\xc3\xed\xf0\xff";
+  uint64_t state = 88172645463325252u;
+  const auto random = [&](size_t below) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return static_cast<size_t>(state % below);
+  };
+  size_t taken = 0;
+  for (int round = 0; round < 20000; ++round) {
+    std::string text = whole;
+    for (size_t changes = 1 + random(3); changes > 0; --changes) {
+      const size_t at = random(text.size());
+      const char c = alphabet[random(alphabet.size())];
+      switch (random(4)) {
+        case 0:
+          text[at] = c;
+          break;
+        case 1:
+          text.insert(at, 1, c);
+          break;
+        case 2:
+          text.erase(at, 1 + random(3));
+          break;
+        default:
+          std::swap(text[at], text[random(text.size())]);
+      }
+      if (text.empty()) text = "0";
+    }
+    CAPTURE(text);
+    const bool good = nlohmann::json::accept(text);
+    taken += good;
+    if ((problem_of(text) == "") != good) FAIL_CHECK("taken by one only");
+    if (!good || problem_of(text) != "") continue;
+    oci::JsonDocument document(text, "f");
+    nlohmann::json other;
+    try {
+      other = nlohmann::json::parse(text);
+    } catch (const nlohmann::json::exception&) {
+      continue;  // a number beyond its range
+    }
+    if (tree_of(document.root()) != other) FAIL_CHECK("read differently");
+  }
+  CHECK(taken > 1000);
 }

@@ -40,7 +40,7 @@ void check_version(const PlanContext& context) {
   if (!is_semver(version))
     context.problems.config("ociVersion",
                             "expected a version such as 1.3.0, got \"" + version + "\"");
-  else if (!version.starts_with("1."))
+  else if (!version.starts_with("0.") && !version.starts_with("1."))
     context.problems.config("ociVersion", "version " + version + " is not supported, expected 1.x");
 }
 
