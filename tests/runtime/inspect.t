@@ -89,7 +89,7 @@ try:
           "host    mounts[7].source: " in r.stdout and r.stdout.endswith("4 problems\n"), r)
     r = run("plan", "--bundle", bundle)
     check("plan: every problem of the config", r.returncode == 1 and
-          all(w in r.stderr for w in wanted), r)
+          all(w.replace("\"", "\\\"") in r.stderr for w in wanted), r)
     with open(os.path.join(bundle, "config.json"), "w", encoding="utf-8") as f:
         f.write('{"ociVersion": "1.3.0",\n "process": [}')
     r = run("check", "--bundle", bundle)
