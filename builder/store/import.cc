@@ -53,7 +53,6 @@ CachedLayer layer_of(const BlobWriter::Written& blob, oci::Digest diff_id,
 struct Found {
   std::string path;  // relative
   Entry entry;
-  std::string tar_name() const { return entry.type == FileType::directory ? path + "/" : path; }
 };
 
 class Walk {
@@ -62,7 +61,7 @@ class Walk {
       : root_(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
     if (!root_) throw SysError("open " + directory);
     into(root_.get(), "");
-    std::ranges::sort(found, {}, &Found::tar_name);
+    std::ranges::sort(found, {}, &Found::path);
     link_names();
   }
 
