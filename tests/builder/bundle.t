@@ -1,0 +1,86 @@
+#!/bin/bash
+# slow
+# Bundles of images under every runtime at hand, what is in their config.json, and `kiln run`.
+top=$(cd "$(dirname "$0")/../.." && pwd)
+KILN=${KILN:-$top/build/builder/kiln}
+VESSEL=${VESSEL:-$top/build/runtime/vessel}
+T=$(mktemp -d)
+export KILN_STORE=$T/store
+finish() { for b in "$T"/b* "$T"/store/kiln/bundles/*; do mountpoint -q "$b/rootfs" 2>/dev/null && umount -l "$b/rootfs"; done; rm -rf --one-file-system "$T"; }
+trap finish EXIT
+n=0 bad=0
+ok() { n=$((n+1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; bad=1; fi; }
+skip() { n=$((n+1)); echo "ok $n - $1 # SKIP no $2"; }
+is() { [ "$1" = "$2" ] || { echo "# got:      $1"; echo "# expected: $2"; false; }; }
+refused() { local name=$1 text=$2; shift 2; "$@" >"$T/out" 2>&1; local rc=$?
+  if [ $rc != 0 ] && grep -q -- "$text" "$T/out"; then ok 0 "$name"; else echo "# exit $rc"; sed 's/^/# /' "$T/out"; ok 1 "$name"; fi; }
+json() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(json.dumps(eval(sys.argv[2])))' "$@"; }
+[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP no root"; exit 0; }
+
+R=$T/root; mkdir -p "$R"/{bin,etc,tmp,data}; cp "$(command -v busybox)" "$R/bin/busybox"
+for c in sh id cat ls hostname touch env grep sleep true pwd nproc ulimit mount; do ln "$R/bin/busybox" "$R/bin/$c"; done
+printf 'root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n' >"$R/etc/passwd"
+printf 'root:x:0:\napp:x:1001:\naudio:x:29:app\n' >"$R/etc/group"; chmod 1777 "$R/tmp"; echo not a program >"$R/bin/text"
+"$KILN" import "$R" base:1 >/dev/null || exit 1
+
+runtimes=(); for r in "$VESSEL" runc crun; do command -v "$r" >/dev/null && runtimes+=("$r"); done
+# crun refuses hosts with mixed cgroup hierarchies; that says nothing about the bundle.
+works() { "$KILN" run --rm --runtime "$1" base:1 true >"$T/out" 2>&1 || ! grep -q 'hybrid mode' "$T/out"; }
+for r in "${runtimes[@]}"; do
+  b=${r##*/}
+  works "$r" || { skip "$b runs an image" 'pure cgroup hierarchy'; continue; }
+  for rootfs in overlay copy; do
+    out=$("$KILN" run --rm --rootfs $rootfs --runtime "$r" --hostname box -e A=1 -e B=two -u app -w /work/dir base:1 sh -c 'id; hostname; echo $A$B $HOME; pwd; cat /etc/hostname; exit 7' 2>"$T/err"); rc=$?
+    is "$rc|$out" "7|uid=1000(app) gid=1001(app) groups=29(audio)
+box
+1two /home/app
+/work/dir
+box"; ok $? "$b: user, groups, hostname, environment, working directory, exit status ($rootfs)"
+  done
+  is "$("$KILN" run --rm --runtime "$r" base:1 grep Cap /proc/self/status | awk '{print $2}' | tr '\n' ' ')" "0000000000000000 00000000a80425fb 00000000a80425fb 00000000a80425fb 0000000000000000 "; ok $? "$b: exactly Docker's capabilities, none inheritable or ambient"
+  is "$("$KILN" run --rm --runtime "$r" --cap-drop all --cap-add chown base:1 grep CapEff /proc/self/status | awk '{print $2}')" 0000000000000001; ok $? "$b: --cap-drop and --cap-add"
+  is "$("$KILN" run --rm --runtime "$r" -u 4242 base:1 grep -E 'CapEff|CapPrm' /proc/self/status | awk '{print $2}' | sort -u)" 0000000000000000; ok $? "$b: another user than root has no capability"
+  is "$("$KILN" run --rm --runtime "$r" base:1 grep Seccomp: /proc/self/status | awk '{print $2}')" 2; ok $? "$b: the seccomp filter is on"
+  "$KILN" run --rm --runtime "$r" base:1 mount -t tmpfs x /tmp >/dev/null 2>&1; [ $? != 0 ]; ok $? "$b: mount is refused"
+  "$KILN" run --rm --runtime "$r" --read-only base:1 touch /data/x >/dev/null 2>&1; [ $? = 1 ] && "$KILN" run --rm --runtime "$r" --read-only --tmpfs /data:size=1m base:1 touch /data/x; ok $? "$b: --read-only and --tmpfs"
+  mkdir -p "$T/v"; "$KILN" run --rm --runtime "$r" -v "$T/v:/vol" base:1 touch /vol/made && [ -e "$T/v/made" ]; ok $? "$b: --volume"
+  "$KILN" run --rm --runtime "$r" -v "$T/v:/vol:ro" base:1 touch /vol/no 2>/dev/null; [ $? = 1 ] && [ ! -e "$T/v/no" ]; ok $? "$b: --volume read-only"
+  "$KILN" run --rm --runtime "$r" base:1 no-such-program >/dev/null 2>&1; is $? 127; ok $? "$b: 127 for a program that is not there"
+  "$KILN" run --rm --runtime "$r" base:1 /bin/text >/dev/null 2>&1; is $? 126; ok $? "$b: 126 for a program that cannot be invoked"
+  "$KILN" run --rm --runtime "$r" base:1 sh -c 'trap "exit 9" TERM; echo up; sleep 5 & wait' >"$T/up" 2>&1 & p=$!
+  for _ in {1..100}; do grep -q up "$T/up" && break; sleep 0.05; done
+  kill -TERM $p; wait $p; is $? 9; ok $? "$b: a signal sent to kiln reaches the program"
+  echo input | "$KILN" run --rm -i --runtime "$r" base:1 cat | grep -qx input; ok $? "$b: -i hands on standard input"
+  is "$(echo input | "$KILN" run --rm --runtime "$r" base:1 cat)" ""; ok $? "$b: without -i there is none"
+done
+"$KILN" run --rm no-such-image >/dev/null 2>&1; is $? 125; ok $? '125 for what kiln itself cannot do'
+"$KILN" run --rm --runtime /bin/false base:1 true >/dev/null 2>&1; is $? 125; ok $? '125 for a runtime that fails'
+is "$(ls -A "$KILN_STORE/kiln/bundles" | wc -l)" 0; ok $? '--rm leaves nothing behind'
+
+B=$T/b1
+"$KILN" bundle base:1 "$B" --memory 64m --cpus 1.5 --pids-limit 50 --entrypoint /bin/cat --tty -- /etc/passwd; ok $? 'bundle'
+is "$(json "$B/config.json" '[d["process"]["args"], d["process"]["terminal"], d["linux"]["resources"]["memory"]["limit"], d["linux"]["resources"]["cpu"], d["linux"]["resources"]["pids"]["limit"]]')" \
+   '[["/bin/cat", "/etc/passwd"], true, 67108864, {"quota": 150000, "period": 100000}, 50]'; ok $? 'limits, entrypoint and terminal'
+refused 'rmi of an image that a bundle uses' "in use by bundle $B" "$KILN" rmi base:1
+"$KILN" prune --all >/dev/null; [ -e "$B/rootfs/bin/sh" ]; ok $? 'prune --all leaves the bundle whole'
+echo secret >"$B/rootfs/data/written"; "$KILN" run --rm --rootfs overlay base:1 ls /data 2>/dev/null | grep -q written; [ $? = 1 ]; ok $? 'what one bundle writes no other sees'
+refused 'a directory that is not empty' 'not empty' "$KILN" bundle base:1 "$B"
+refused '--rm of what is no bundle' 'was not made by kiln' "$KILN" bundle --rm "$T/v"; [ -e "$T/v/made" ]; ok $? 'which is left alone'
+"$KILN" bundle --rm "$B" && [ ! -e "$B" ] && ! grep -q "$B" /proc/self/mountinfo; ok $? '--rm unmounts and removes'
+refused 'an unknown capability' 'no capability' "$KILN" bundle --cap-add everything base:1 "$T/b2" -- true
+[ ! -e "$T/b2" ]; ok $? 'and nothing is left of the bundle'
+refused 'a bind option that is unknown (CVE-2024-9407)' 'unknown option' "$KILN" bundle -v "$T/v:/v:shared,upperdir=/x" base:1 "$T/b2" -- true
+refused 'an unknown user' "not in the image's /etc/passwd" "$KILN" bundle -u nobody base:1 "$T/b2" -- true
+
+# CVE-2024-9676: passwd and WORKDIR of the image lead out of it.
+echo "evil:x:77:77::/:/bin/sh" >"$T/host-passwd"
+cp -r "$R" "$T/e1"; rm "$T/e1/etc/passwd"; ln -s "$T/host-passwd" "$T/e1/etc/passwd"; "$KILN" import "$T/e1" evil:1 >/dev/null
+refused 'a passwd that links to the host is not read' 'evil' "$KILN" bundle -u evil evil:1 "$T/b3" -- true
+rm "$T/e1/etc/passwd"; mkfifo "$T/e1/etc/passwd"; "$KILN" import "$T/e1" evil:2 >/dev/null
+timeout 10 "$KILN" bundle -u app evil:2 "$T/b3" -- true >/dev/null 2>&1; rc=$?; [ $rc = 1 ]; ok $? 'a passwd that is a pipe is refused, not waited for'
+rm "$T/e1/etc/passwd"; head -c 3M /dev/zero >"$T/e1/etc/passwd"
+"$KILN" import "$T/e1" evil:3 >/dev/null; refused 'a passwd of 3 MB is refused' 'passwd' "$KILN" bundle -u app evil:3 "$T/b3" -- true
+rm "$T/e1/etc/passwd"; ln -s "$T/outside" "$T/e1/work"; mkdir "$T/outside"; "$KILN" import "$T/e1" evil:4 >/dev/null
+"$KILN" bundle -w /work/made --rootfs copy evil:4 "$T/b4" -- true >/dev/null 2>&1; [ -z "$(ls -A "$T/outside")" ]; ok $? 'a working directory behind a link is not made on the host'
+"$KILN" bundle --rm "$T/b4" 2>/dev/null
+echo "1..$n"; exit $bad
