@@ -152,6 +152,8 @@ void RootfsSetup::bind_device(const ParentInRoot& parent, const DeviceStep& step
 }
 
 void RootfsSetup::make_symlink(const SymlinkStep& step) {
+  // Not every kernel has /proc/kcore, and a dangling link confuses those who list /dev.
+  if (step.path == "/dev/core" && !try_resolve_in_root(root_.get(), step.target, O_PATH)) return;
   const ParentInRoot& parent = parent_of(step.path);
   const int directory = parent.directory.get();
   const char* name = parent.name.c_str();
