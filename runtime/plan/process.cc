@@ -124,6 +124,15 @@ void plan_user(const oci::User& user, const ProcessContext& context, ProcessPlan
   plan.additional_gids = user.additional_gids;
   // config.md leaves the caller's umask alone; runc and crun give 022, and images rely on it.
   plan.umask = user.umask.value_or(022);
+  // The highest number means "unchanged" to setresuid(2): the process would stay root.
+  const auto refuse_none = [&](std::string path, uint32_t id) {
+    if (id == UINT32_MAX)
+      context.problems.config(std::move(path), "4294967295 is no id: expected 0 to 4294967294");
+  };
+  refuse_none("process.user.uid", user.uid);
+  refuse_none("process.user.gid", user.gid);
+  for (size_t i = 0; i < user.additional_gids.size(); ++i)
+    refuse_none(at("process.user.additionalGids", i), user.additional_gids[i]);
   if (*plan.umask > 0777) context.problems.config("process.user.umask", "expected 0 to 511 (0777)");
   const auto keep = context.container.annotations.find("run.oci.keep_original_groups");
   plan.keep_groups = keep != context.container.annotations.end() && keep->second != "0";

@@ -87,6 +87,9 @@ TEST_CASE("process: user") {
   CHECK(p.umask == 0);
   CHECK(p.additional_gids == std::vector<uint32_t>{3, 4});
   CHECK(process_plan(R"("user": {"umask": 512})").problems.size() == 1);
+  CHECK(process_plan(R"("user": {"uid": 4294967294, "gid": 4294967294})").problems.empty());
+  CHECK(process_plan(R"("user": {"uid": 4294967295, "gid": 4294967295})").problems.size() == 2);
+  CHECK(process_plan(R"("user": {"additionalGids": [1, 4294967295]})").problems.size() == 1);
   const std::string user = R"({"namespaces": [{"type": "user"}],
       "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 2}],
       "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}]})";

@@ -14,4 +14,12 @@ for user in ("1x", "x1", " 1", "1 ", "+1", "-1", "0x0", "1e3", ":", ":5", "1:", 
     got = bundle.exec("/inside", "id", flags=("--user", user))
     ok(got.returncode != 0 and "uid" not in got.stdout, f"--user {user!r} is refused", said(got))
 bundle.delete()
+
+# The highest number means "unchanged" to setresuid(2).
+for user in ({"uid": 4294967295, "gid": 0}, {"uid": 1, "gid": 4294967295}, {"uid": 4294967296, "gid": 0},
+             {"uid": -1, "gid": 0}, {"uid": 1.5, "gid": 0}, {"uid": "1", "gid": 0}):
+    bundle = Bundle()
+    bundle.config["process"]["user"] = user
+    got = bundle.run("id")
+    ok(got.returncode != 0 and "uid" not in got.stdout, f"process.user {user} is refused", said(got))
 done()
