@@ -1,8 +1,10 @@
 #include <ctime>
 
 #include "builder/cli/output.hh"
+#include "builder/cli/snapshots.hh"
 #include "builder/cli/time.hh"
 #include "builder/cli/verb.hh"
+#include "builder/steps/bundle.hh"
 #include "builder/store/collect.hh"
 #include "builder/store/fsck.hh"
 #include "builder/sys/number.hh"
@@ -62,6 +64,9 @@ int run_prune(const Arguments& arguments) {
     wanted.unused_since = until(std::string_view(*filter).substr(6), time(nullptr));
   }
   Store store(Store::default_directory(arguments.text("store")));
+  remove_dead_bundles(store);
+  const auto snapshots = snapshots_if_any(store);
+  wanted.snapshots = snapshots.get();
   const Pruned done = prune(store, wanted);
   for (const std::string& image : done.images) print("Deleted: " + printable(image) + "\n");
   print("Freed " + human_size(static_cast<int64_t>(done.bytes)) + ": " +

@@ -129,6 +129,7 @@ int run(const Arguments& arguments) {
   BundleOptions wanted;
   wanted.container = container_options(arguments, {operands.begin() + 1, operands.end()});
   wanted.container_name = name;
+  wanted.ends_with_process = arguments.has("rm");
   const auto snapshots = snapshots_for_bundle(store, arguments.text("rootfs"));
   wanted.snapshots = snapshots.get();
   const MadeBundle made =

@@ -13,4 +13,8 @@ namespace kiln::cli {
 // overlay (Error where it cannot), copy (null).
 std::unique_ptr<Snapshotter> snapshots_for_bundle(const Store& store, std::string_view kind);
 
+// The one that builds use (overlay, else copies), for collection; null when nothing was ever
+// unpacked.
+std::unique_ptr<Snapshotter> snapshots_if_any(const Store& store);
+
 }  // namespace kiln::cli

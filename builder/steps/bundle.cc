@@ -143,8 +143,12 @@ void fill_bundle(Store& store, const Image& image, const BundleOptions& options,
                  MadeBundle& made) {
   const Fd bundle(open(made.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!bundle) throw SysError("open " + made.directory);
-  write_file_atomic(bundle.get(), marker, lease.name + "\n");
-  write_bundle_lease(store.records(), lease);
+  {
+    // Both or neither, as collection sees it.
+    const CollectLock lock(store.records(), CollectLock::Mode::shared);
+    write_file_atomic(bundle.get(), marker, lease.name + "\n");
+    write_bundle_lease(store.records(), lease);
+  }
   make_dir_at(bundle.get(), "rootfs");
   if (options.snapshots != nullptr) {
     const std::string key = materialise(store, image, *options.snapshots);
@@ -180,6 +184,10 @@ MadeBundle make_bundle(Store& store, const Image& image, const std::string& dire
   lease.image = image.name;
   lease.container = options.container_name;
   lease.held = {image.top.digest.text(), image.manifest_blob.digest.text()};
+  if (options.ends_with_process) {
+    lease.pid = getpid();
+    lease.start = process_start(lease.pid);
+  }
   try {
     fill_bundle(store, image, options, lease, made);
   } catch (...) {
@@ -202,6 +210,27 @@ void remove_bundle(Store& store, const std::string& directory) {
   while (name->ends_with('\n')) name->pop_back();
   remove_directory(path);
   remove_bundle_lease(store.records(), *name);
+}
+
+size_t remove_dead_bundles(Store& store) {
+  std::vector<std::string> dead;
+  {
+    const CollectLock lock(store.records(), CollectLock::Mode::exclusive);
+    std::vector<std::string> live;
+    for (const BundleLease& lease : bundle_leases(store.records())) live.push_back(lease.name);
+    std::error_code none;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(store.path() + "/kiln/bundles", none)) {
+      const Fd bundle(open(entry.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+      if (!bundle) continue;
+      auto name = try_read_file_at(bundle.get(), marker, marker_limit);
+      if (!name) continue;  // being made
+      while (name->ends_with('\n')) name->pop_back();
+      if (std::ranges::find(live, *name) == live.end()) dead.push_back(entry.path());
+    }
+  }
+  for (const std::string& directory : dead) remove_bundle(store, directory);
+  return dead.size();
 }
 
 }  // namespace kiln

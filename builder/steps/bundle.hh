@@ -16,6 +16,7 @@ struct BundleOptions {
   ContainerOptions container;
   Snapshotter* snapshots = nullptr;  // null: the image is unpacked into the bundle
   std::string container_name;        // noted in the lease, for `rmi`
+  bool ends_with_process = false;    // prune may remove it once this process is gone
 };
 
 struct MadeBundle {
@@ -30,5 +31,9 @@ MadeBundle make_bundle(Store& store, const Image& image, const std::string& dire
 // Undoes make_bundle(): unmounts, removes everything and the directory. Refuses a directory that is
 // no bundle made here.
 void remove_bundle(Store& store, const std::string& directory);
+
+// Removes those bundles below kiln/bundles of the store whose process died before it could
+// (kill -9 of `kiln run --rm`). The number removed.
+size_t remove_dead_bundles(Store& store);
 
 }  // namespace kiln

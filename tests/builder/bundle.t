@@ -48,7 +48,7 @@ box"; ok $? "$b: user, groups, hostname, environment, working directory, exit st
   "$KILN" run --rm --runtime "$r" base:1 no-such-program >/dev/null 2>&1; is $? 127; ok $? "$b: 127 for a program that is not there"
   "$KILN" run --rm --runtime "$r" base:1 /bin/text >/dev/null 2>&1; is $? 126; ok $? "$b: 126 for a program that cannot be invoked"
   "$KILN" run --rm --runtime "$r" base:1 sh -c 'trap "exit 9" TERM; echo up; sleep 5 & wait' >"$T/up" 2>&1 & p=$!
-  for _ in {1..100}; do grep -q up "$T/up" && break; sleep 0.05; done
+  for _ in {1..100}; do grep -q up "$T/up" 2>/dev/null && break; sleep 0.05; done
   kill -TERM $p; wait $p; is $? 9; ok $? "$b: a signal sent to kiln reaches the program"
   echo input | "$KILN" run --rm -i --runtime "$r" base:1 cat | grep -qx input; ok $? "$b: -i hands on standard input"
   is "$(echo input | "$KILN" run --rm --runtime "$r" base:1 cat)" ""; ok $? "$b: without -i there is none"
@@ -56,6 +56,15 @@ done
 "$KILN" run --rm no-such-image >/dev/null 2>&1; is $? 125; ok $? '125 for what kiln itself cannot do'
 "$KILN" run --rm --runtime /bin/false base:1 true >/dev/null 2>&1; is $? 125; ok $? '125 for a runtime that fails'
 is "$(ls -A "$KILN_STORE/kiln/bundles" | wc -l)" 0; ok $? '--rm leaves nothing behind'
+
+r=${runtimes[0]##*/}; [ "$r" = crun ] || {
+  "$KILN" run --rm --name doomed --runtime "${runtimes[0]}" base:1 sleep 30 >/dev/null 2>&1 & p=$!
+  for _ in {1..100}; do [ -s "$KILN_STORE/kiln/bundles/doomed/pid" ] && break; sleep 0.05; done
+  "$KILN" prune --all >/dev/null; [ -e "$KILN_STORE/kiln/bundles/doomed/rootfs/bin/sh" ]; ok $? 'prune --all leaves a running container its files'
+  c=$(cat "$KILN_STORE/kiln/bundles/doomed/pid"); kill -9 $p; wait $p 2>/dev/null
+  kill -9 "$c" 2>/dev/null; "${runtimes[0]}" delete -f doomed >/dev/null 2>&1
+  "$KILN" prune >/dev/null; is "$(ls -A "$KILN_STORE/kiln/bundles")" "" && ! grep -q "$KILN_STORE/kiln/bundles" /proc/self/mountinfo
+  ok $? 'prune removes and unmounts what kill -9 of run left behind'; }
 
 B=$T/b1
 "$KILN" bundle base:1 "$B" --memory 64m --cpus 1.5 --pids-limit 50 --entrypoint /bin/cat --tty -- /etc/passwd; ok $? 'bundle'
