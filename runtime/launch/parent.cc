@@ -259,7 +259,7 @@ int serve(Launched& launched, const Plan* plan, const ProcessPlan& process, bool
     }
     q = next_question(socket);
     if (q.end) launched.throw_died();
-    if (q.ask == Ask::failed) throw Error(q.text);
+    if (q.ask == Ask::failed) throw Error("unable to start container process: " + q.text);
     if (q.ask == Ask::loaded) return q.number;
     try {
       switch (q.ask) {
@@ -306,7 +306,7 @@ int serve(Launched& launched, const Plan* plan, const ProcessPlan& process, bool
 void wait_for_execve(Launched& launched) {
   Question q = next_question(launched.socket());
   if (q.end) return;
-  if (q.ask == Ask::failed) throw Error(q.text);
+  if (q.ask == Ask::failed) throw Error("unable to start container process: " + q.text);
   throw Error("an unexpected message instead of the program's start");
 }
 

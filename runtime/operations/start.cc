@@ -64,8 +64,7 @@ void start_container(const std::string& root, const std::string& id) {
 void finish_start(Created& created) {
   try {
     wait_for_execve(created.init);
-  } catch (Error& e) {
-    e.prepend("unable to start container process");
+  } catch (const std::exception&) {
     created.init.let_go();
     destroy_container(created.dir, created.record, created.cgroup, created.init.pidfd());
     throw;
