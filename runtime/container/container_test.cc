@@ -36,6 +36,7 @@ StateRecord sample(pid_t pid) {
   r.pid = pid;
   if (auto stat = try_read_process_stat(pid)) r.start_time = stat->start_time;
   r.boot_id = boot_id();
+  r.pid_namespace = own_pid_namespace();
   r.has_poststop = true;
   return r;
 }

@@ -58,6 +58,11 @@ void remove_below(int dir) {
 
 }  // namespace
 
+uint64_t own_pid_namespace() {
+  struct stat st {};
+  return ::stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
 std::string boot_id() {
   std::string text = read_file("/proc/sys/kernel/random/boot_id", 128);
   while (!text.empty() && text.back() == '\n') text.pop_back();

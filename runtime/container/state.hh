@@ -34,7 +34,8 @@ struct StateRecord {
   pid_t pid = 0;
   uint64_t start_time = 0;  // clock ticks after boot
   std::string boot_id;
-  pid_t creator = 0;  // the vessel that is creating it
+  pid_t creator = 0;           // the vessel that is creating it
+  uint64_t pid_namespace = 0;  // inode of the one in which these pids count
   CgroupRecord cgroup;
   uint64_t private_namespaces = 0;  // CLONE_NEW* of those that are not the creator's
   bool rootless = false;
@@ -44,6 +45,9 @@ struct StateRecord {
 
 std::string write_state(const StateRecord& record);
 StateRecord read_state_record(std::string_view json, std::string_view file);  // throws FormatError
+
+// The caller's pid namespace, as StateRecord::pid_namespace.
+uint64_t own_pid_namespace();
 
 // This boot, from /proc/sys/kernel/random/boot_id.
 std::string boot_id();

@@ -46,6 +46,7 @@ std::string write_state(const StateRecord& record) {
             {"startTime", record.start_time},
             {"bootId", record.boot_id},
             {"creator", record.creator},
+            {"pidNamespace", record.pid_namespace},
             {"cgroup",
              {{"paths", record.cgroup.paths},
               {"unit", record.cgroup.unit},
@@ -75,6 +76,7 @@ StateRecord read_state_record(std::string_view text, std::string_view file) {
     j.at("startTime").get_to(record.start_time);
     j.at("bootId").get_to(record.boot_id);
     j.at("creator").get_to(record.creator);
+    j.at("pidNamespace").get_to(record.pid_namespace);
     const json& cgroup = j.at("cgroup");
     cgroup.at("paths").get_to(record.cgroup.paths);
     cgroup.at("unit").get_to(record.cgroup.unit);

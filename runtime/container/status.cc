@@ -37,12 +37,15 @@ Fd open_init(const StateRecord& record) {
 }
 
 Status status_without_freezer(const StateDir& dir, const StateRecord& record, const Fd& init) {
+  // A createContainer hook asks from inside, where the recorded pids mean nothing.
+  bool blind = !init && record.pid > 0 && record.pid_namespace != own_pid_namespace();
   if (record.phase == Phase::creating) {
     // Its creator died: init died with it, or lives for a moment more.
-    if (!init && (record.creator <= 0 || !try_open_pidfd(record.creator))) return Status::stopped;
+    if (!init && !blind && (record.creator <= 0 || !try_open_pidfd(record.creator)))
+      return Status::stopped;
     return Status::creating;
   }
-  if (!init) return Status::stopped;
+  if (!init && !blind) return Status::stopped;
   if (record.phase == Phase::running) return Status::running;
   struct stat st {};
   return ::fstatat(dir.fd(), exec_fifo_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? Status::created

@@ -98,6 +98,7 @@ class Creation {
     record_.owner = ::geteuid();
     record_.boot_id = boot_id();
     record_.creator = ::getpid();
+    record_.pid_namespace = own_pid_namespace();
     record_.rootless = plan_.rootless;
     record_.has_poststart = !plan_.hooks.poststart.empty();
     record_.has_poststop = !plan_.hooks.poststop.empty();

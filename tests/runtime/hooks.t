@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# The six kinds of hooks: moment, namespaces, state, environment, failure (runtime.md "Lifecycle").
+import json, os, sys
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from bundle import *
+
+OUT = os.path.join(DIR, 'hooks')
+os.mkdir(OUT)
+
+
+def hook(kind, script='', **more):
+    text = ('cat >%s/%s.state; readlink /proc/self/ns/mnt >%s/%s.mnt; env >%s/%s.env; ' %
+            (OUT, kind, OUT, kind, OUT, kind)) + script
+    return dict({'path': '/bin/sh', 'args': ['sh', '-c', text]}, **more)
+
+
+def read(file):
+    with open(os.path.join(OUT, file)) as f:
+        return f.read()
+
+
+def forget():
+    for f in os.listdir(OUT):
+        os.unlink(os.path.join(OUT, f))
+
+
+HOST = ('prestart', 'createRuntime', 'poststart', 'poststop')
+own_mnt = os.readlink('/proc/self/ns/mnt') + '\n'
+
+# All kinds in one life. Hooks in the container's namespace before the root changes still see the
+# host's files; startContainer sees the container's.
+c = config('sleep', '1000')
+c['hooks'] = {k: [hook(k)] for k in HOST + ('createContainer',)}
+c['hooks']['startContainer'] = [
+    {'path': '/bin/sh', 'args': ['sh', '-c', 'cat >/start.state; env >/start.env; pwd >/start.pwd']}]
+c['annotations'] = {'k': 'v'}
+id = name()
+b = bundle(c)
+r = vessel('create', '--bundle', b, id)
+check(r.code == 0, 'create with every kind of hook', r)
+check(not os.path.exists(OUT + '/poststart.state'), 'poststart does not run in create')
+check(not os.path.exists(b + '/rootfs/start.state'), 'startContainer does not run in create')
+s = state(id)
+for kind in ('prestart', 'createRuntime'):
+    j = json.loads(read(kind + '.state'))
+    check(j['id'] == id and j['pid'] == s['pid'] and j['status'] == 'creating' and
+          j['bundle'] == b and j['annotations'] == {'k': 'v'}, kind + ' reads the state', j)
+j = json.loads(read('createContainer.state'))
+check(j['pid'] == 1 and j['status'] == 'creating', 'createContainer: the pid in the container', j)
+check(read('createContainer.mnt') != own_mnt, 'createContainer is in the mount namespace')
+r = vessel('start', id)
+check(r.code == 0, 'start', r)
+j = json.load(open(b + '/rootfs/start.state'))
+check(j['id'] == id and j['pid'] == 1 and j['status'] == 'created', 'startContainer', j)
+check('PATH=/bin\n' in open(b + '/rootfs/start.env').read(),
+      'startContainer has the container\'s environment')
+j = json.loads(read('poststart.state'))
+check(j['status'] == 'running' and j['pid'] == s['pid'], 'poststart', j)
+vessel('delete', '--force', id)
+j = json.loads(read('poststop.state'))
+check(j['status'] == 'stopped' and j['id'] == id, 'poststop', j)
+for kind in HOST:
+    check(read(kind + '.mnt') == own_mnt, kind + ' is in the caller\'s namespace')
+    check('HOME=' not in read(kind + '.env') and 'PATH=/bin\n' not in read(kind + '.env'),
+          kind + ' has an empty environment', read(kind + '.env'))
+
+# Environment, arguments, order.
+c = config('true')
+c['hooks'] = {'prestart': [hook('prestart', env=['X=1', 'Y=a b']),
+                           {'path': '/bin/sh', 'args': ['sh', '-c', 'echo 1 >>%s/order' % OUT]},
+                           {'path': '/bin/sh', 'args': ['sh', '-c', 'echo 2 >>%s/order' % OUT]}]}
+r = run(c)
+check(r.code == 0 and 'X=1\nY=a b\n' in read('prestart.env') and read('order') == '1\n2\n',
+      'environment and order', r)
+
+# Failures.
+for kind in ('prestart', 'createRuntime', 'createContainer'):
+    forget()
+    c = config('true')
+    c['hooks'] = {kind: [hook(kind, 'echo because >&2; exit 7'), hook('second')],
+                  'poststop': [hook('poststop')]}
+    id = name()
+    r = vessel('create', '--bundle', bundle(c), id)
+    check(r.code == 1 and kind + ' hook 0 (/bin/sh): exit status 7: because' in r.err,
+          kind + ' fails: create fails and says why', r)
+    check(not os.path.exists(OUT + '/second.state'), 'the next hook of the kind does not run')
+    check(state(id) is None and left_over() == [], 'nothing is left', left_over())
+    check(os.path.exists(OUT + '/poststop.state'), 'poststop runs')
+forget()
+c = config('touch', '/ran')
+c['hooks'] = {'startContainer': [{'path': '/bin/sh', 'args': ['sh', '-c', 'exit 3']}]}
+id = name()
+b = bundle(c)
+vessel('create', '--bundle', b, id)
+r = vessel('start', id)
+check(r.code == 1 and 'startContainer hook 0' in r.err, 'startContainer fails: start fails', r)
+check(not os.path.exists(b + '/rootfs/ran'), 'the program did not run')
+vessel('delete', '--force', id)
+r = run(c)
+check(r.code == 1 and 'startContainer hook 0' in r.err and left_over() == [], 'and so does run', r)
+c = config('sleep', '1000')
+c['hooks'] = {'poststart': [hook('poststart', 'exit 1')], 'poststop': [hook('poststop')]}
+id = name()
+vessel('create', '--bundle', bundle(c), id)
+r = vessel('start', id)
+check(r.code == 1 and 'poststart hook 0' in r.err, 'poststart fails: start fails', r)
+check(state(id) is None and left_over() == [], 'the container is gone', left_over())
+check(os.path.exists(OUT + '/poststop.state'), 'its poststop hooks ran')
+forget()
+c = config('true')
+c['hooks'] = {'poststop': [hook('poststop', 'exit 1'), hook('second')]}
+r = run(c)
+check(r.code == 0 and 'poststop hook 0' in r.err and left_over() == [],
+      'a failing poststop hook is told and changes nothing', r)
+
+# Time, and hooks that call back.
+c = config('true')
+c['hooks'] = {'prestart': [{'path': '/bin/sleep', 'args': ['sleep', '100'], 'timeout': 1}]}
+r = run(c)
+check(r.code == 1 and 'prestart hook 0 (/bin/sleep): timed out' in r.err, 'timeout', r)
+call = '%s --root %s state $(sed "s/.*\\"id\\":\\"\\([^\\"]*\\)\\".*/\\1/") >%s/called.' % (VESSEL, ROOT, OUT)
+c = config('true')
+c['hooks'] = {k: [{'path': '/bin/sh', 'args': ['sh', '-c', call + k],
+                   'env': ['PATH=/usr/bin:/bin'], 'timeout': 10}]
+              for k in ('prestart', 'createRuntime', 'createContainer', 'poststart')}
+r = run(c)
+check(r.code == 0, 'hooks that call state', r)
+for kind, status in (('prestart', 'creating'), ('createRuntime', 'creating'),
+                     ('createContainer', 'creating')):
+    j = json.loads(read('called.' + kind) or 'null')
+    check(j and j['status'] == status, 'state in ' + kind, j)
+check(left_over() == [], 'nothing is left', left_over())
+done()
