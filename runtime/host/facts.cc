@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <optional>
 #include <string_view>
 
 #include "runtime/sys/error.hh"
@@ -50,25 +50,19 @@ void probe_kernel(HostFacts& facts) {
 
 // From the magic numbers alone: mountinfo costs 1.5 ms where thousands of mounts are.
 CgroupLayout cgroup_layout() {
-  if (is_filesystem("/sys/fs/cgroup", CGROUP2_SUPER_MAGIC)) return CgroupLayout::v2;
-  if (!is_filesystem("/sys/fs/cgroup", TMPFS_MAGIC)) return CgroupLayout::none;
+  struct statfs st;
+  if (statfs("/sys/fs/cgroup", &st) != 0) return CgroupLayout::none;
+  if (st.f_type == CGROUP2_SUPER_MAGIC) return CgroupLayout::v2;
+  if (st.f_type != TMPFS_MAGIC) return CgroupLayout::none;
   return is_filesystem("/sys/fs/cgroup/unified", CGROUP2_SUPER_MAGIC) ? CgroupLayout::hybrid
                                                                       : CgroupLayout::v1;
 }
 
-// The initial user namespace maps everything to itself; any other cannot.
+// The initial user namespace has a fixed inode number (linux/proc_ns.h PROC_USER_INIT_INO). One
+// with an identity map is another one all the same: its root cannot mknod, nor mount most things.
 bool in_user_namespace() {
-  const std::string map = small_file("/proc/self/uid_map");
-  std::string_view rest = map;
-  for (const std::string_view expected : {"0", "0", "4294967295"}) {
-    const size_t start = rest.find_first_not_of(" \n");
-    if (start == rest.npos) return false;  // no user namespaces in this kernel
-    rest.remove_prefix(start);
-    const size_t length = rest.find_first_of(" \n");
-    if (rest.substr(0, length) != expected) return true;
-    rest.remove_prefix(length == rest.npos ? rest.size() : length);
-  }
-  return false;
+  struct stat st;
+  return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != 0xEFFFFFFD;
 }
 
 void probe_capabilities(HostFacts& facts) {
@@ -76,20 +70,21 @@ void probe_capabilities(HostFacts& facts) {
   __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
   if (syscall(SYS_capget, &header, data) != 0) throw SysError("capget");
   const uint64_t permitted = data[0].permitted | uint64_t{data[1].permitted} << 32;
-  uint64_t bounding = 0;
+  const uint64_t inheritable = data[0].inheritable | uint64_t{data[1].inheritable} << 32;
   // PR_CAPBSET_READ answers EINVAL behind the last one.
-  for (uint32_t i = 0; i < 64; ++i) {
-    const int held = prctl(PR_CAPBSET_READ, i, 0, 0, 0);
-    if (held < 0) break;
-    facts.last_capability = i;
-    if (held > 0) bounding |= uint64_t{1} << i;
-  }
-  facts.capability_bounding = bounding & permitted;
+  const auto held = [](uint32_t capability) { return prctl(PR_CAPBSET_READ, capability, 0, 0, 0); };
+  while (facts.last_capability > 0 && held(facts.last_capability) < 0) --facts.last_capability;
+  while (facts.last_capability < 63 && held(facts.last_capability + 1) >= 0)
+    ++facts.last_capability;
+  // What execve permitted comes from the bounding set, but for inherited ones (capabilities(7)).
+  facts.capability_bounding = permitted;
+  for (uint32_t i = 0; i <= facts.last_capability; ++i)
+    if ((inheritable >> i & 1) && held(i) <= 0) facts.capability_bounding &= ~(uint64_t{1} << i);
 }
 
 }  // namespace
 
-HostFacts probe_host() {
+HostFacts probe_host(const oci::Config* config) {
   HostFacts facts;
   facts.euid = geteuid();
   facts.egid = getegid();
@@ -97,10 +92,19 @@ HostFacts probe_host() {
   facts.in_user_namespace = in_user_namespace();
   facts.cgroup_layout = cgroup_layout();
   probe_capabilities(facts);
-  facts.selinux = is_filesystem("/sys/fs/selinux", SELINUX_MAGIC);
-  facts.apparmor = small_file("/sys/module/apparmor/parameters/enabled").starts_with('Y');
-  facts.resctrl = is_filesystem("/sys/fs/resctrl", rdtgroup_super_magic);
-  facts.time_namespace = access("/proc/self/timens_offsets", F_OK) == 0;
+  const bool all = config == nullptr;
+  const oci::Process* const process = !all && config->process ? &*config->process : nullptr;
+  const oci::Linux* const linux_ = !all && config->linux_ ? &*config->linux_ : nullptr;
+  if (all || (process && !process->selinux_label.empty()) ||
+      (linux_ && !linux_->mount_label.empty()))
+    facts.selinux = is_filesystem("/sys/fs/selinux", SELINUX_MAGIC);
+  if (all || (process && !process->apparmor_profile.empty()))
+    facts.apparmor = small_file("/sys/module/apparmor/parameters/enabled").starts_with('Y');
+  if (all || (linux_ && linux_->intel_rdt))
+    facts.resctrl = is_filesystem("/sys/fs/resctrl", rdtgroup_super_magic);
+  if (all || (linux_ && std::any_of(linux_->namespaces.begin(), linux_->namespaces.end(),
+                                    [](const oci::Namespace& n) { return n.type == "time"; })))
+    facts.time_namespace = access("/proc/self/timens_offsets", F_OK) == 0;
   return facts;
 }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "oci-spec/runtime_config.hh"
+
 namespace vessel {
 
 enum class CgroupLayout : uint8_t { none, v1, hybrid, v2 };
@@ -14,7 +16,7 @@ enum class CgroupLayout : uint8_t { none, v1, hybrid, v2 };
 // probe costs: what no plan needs is not probed on the way to a container.
 struct HostFacts {
   uint32_t euid = 0, egid = 0;
-  bool in_user_namespace = false;  // /proc/self/uid_map is not the full identity
+  bool in_user_namespace = false;  // other than the first one
   uint32_t kernel_major = 0, kernel_minor = 0;
   CgroupLayout cgroup_layout = CgroupLayout::none;
   // v1 controllers and/or v2's, as the kernel names them; only after probe_cgroup_controllers().
@@ -28,9 +30,10 @@ struct HostFacts {
   }
 };
 
-// Fills the facts from the running host in some 60 cheap system calls (20 µs), without reading
-// mountinfo. Throws SysError when uname(2) or capget(2) fails.
-HostFacts probe_host();
+// Fills the facts from the running host in a dozen cheap system calls, without reading mountinfo.
+// With a config, what it does not ask for (labels, resctrl, time namespaces) is not looked for.
+// Throws SysError when uname(2) or capget(2) fails.
+HostFacts probe_host(const oci::Config* config = nullptr);
 
 // For `check` and `features`, which name what is missing; a plan does not need it.
 void probe_cgroup_controllers(HostFacts& facts);
