@@ -75,7 +75,7 @@ class Creation {
     options.no_new_keyring = request_.no_new_keyring;
     options.rootless = request_.rootless;
     options.preserve_fds = request_.preserve_fds;
-    facts_ = probe_host();
+    facts_ = probe_host(&config_);
     plan_ = make_plan(std::move(config_), facts_, options);
     if (plan_.process.args.empty()) throw Error("process.args must not be empty");
     if (plan_.intel_rdt)
