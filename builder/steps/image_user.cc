@@ -9,6 +9,12 @@ namespace kiln {
 
 namespace {
 
+// 4294967295 means "leave as it is" to setresuid(2) and chown(2): as a user it would stay root.
+std::optional<uint32_t> parse_id(std::string_view text) {
+  const auto id = parse_number<uint32_t>(text);
+  return id && *id != UINT32_MAX ? id : std::nullopt;
+}
+
 // Fields of one colon separated line.
 std::vector<std::string_view> fields(std::string_view line) {
   std::vector<std::string_view> out;
@@ -41,11 +47,11 @@ struct PasswdLine {
 // By name first, then, if the text is a number, by id: as moby does, so that a user named "1000"
 // wins over the id.
 std::optional<PasswdLine> find_user(const UserDatabase& database, std::string_view text) {
-  const auto number = parse_number<uint32_t>(text);
+  const auto number = parse_id(text);
   std::optional<PasswdLine> by_name, by_id;
   each_line(database.passwd, [&](const std::vector<std::string_view>& f) {
     if (f.size() < 4) return true;
-    const auto uid = parse_number<uint32_t>(f[2]), gid = parse_number<uint32_t>(f[3]);
+    const auto uid = parse_id(f[2]), gid = parse_id(f[3]);
     if (!uid || !gid) return true;
     PasswdLine line{std::string(f[0]), *uid, *gid, f.size() > 5 ? std::string(f[5]) : ""};
     if (f[0] == text) {
@@ -62,11 +68,11 @@ uint32_t find_group(const UserDatabase& database, std::string_view text) {
   std::optional<uint32_t> found;
   each_line(database.group, [&](const std::vector<std::string_view>& f) {
     if (f.size() < 3 || f[0] != text) return true;
-    found = parse_number<uint32_t>(f[2]);
+    found = parse_id(f[2]);
     return !found;
   });
   if (found) return *found;
-  if (const auto number = parse_number<uint32_t>(text)) return *number;
+  if (const auto number = parse_id(text)) return *number;
   throw Error("group " + std::string(text) + ": not in the image's /etc/group");
 }
 
@@ -74,7 +80,7 @@ std::vector<uint32_t> groups_of(const UserDatabase& database, std::string_view u
   std::vector<uint32_t> gids;
   each_line(database.group, [&](const std::vector<std::string_view>& f) {
     if (f.size() < 4) return true;
-    const auto id = parse_number<uint32_t>(f[2]);
+    const auto id = parse_id(f[2]);
     if (!id || *id == gid) return true;
     std::string_view members = f[3];
     while (!members.empty()) {
@@ -98,7 +104,7 @@ ImageUser user_part(std::string_view text, const UserDatabase& database) {
     user.additional_gids = groups_of(database, line->name, line->gid);
     return user;
   }
-  if (const auto number = parse_number<uint32_t>(text)) {
+  if (const auto number = parse_id(text)) {
     user.uid = *number;
     return user;
   }
@@ -124,7 +130,7 @@ Owner look_up_owner(std::string_view text, const UserDatabase& database) {
   const size_t colon = text.find(':');
   const std::string_view name = text.substr(0, colon);
   Owner owner;
-  const auto number = parse_number<uint32_t>(name);
+  const auto number = parse_id(name);
   if (number) {
     owner.uid = owner.gid = *number;
   } else {
