@@ -179,7 +179,7 @@ std::unique_ptr<SystemdUnit> SystemdUnit::start(const SystemdUnitPlan& plan,
   unit->user_bus_ = facts.euid != 0 || facts.in_user_namespace;
   if (unit->user_bus_ && !unit->v2_)
     throw Error("the systemd cgroup driver of a user needs cgroup v2");
-  std::string slice = plan.slice;
+  std::string slice = plan.slice == "-" ? "-.slice" : plan.slice;
   if (slice.empty()) slice = unit->user_bus_ ? "user.slice" : "system.slice";
   std::string slice_path = expand_slice(slice);
   bool scope = !plan.unit.ends_with(".slice");
