@@ -80,6 +80,11 @@ bool wants_limits(const oci::Resources& r) {
          !r.hugepage_limits.empty() || !r.rdma.empty() || !r.unified.empty();
 }
 
+// Controllers that a hybrid host is likely to have on its v2 side.
+bool wants_v2_on_hybrid(const oci::Resources& r) {
+  return !r.hugepage_limits.empty() || !r.rdma.empty() || !r.unified.empty();
+}
+
 }  // namespace
 
 Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
@@ -130,16 +135,12 @@ Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
       if (cpuset) {
         // What the config names is written by apply, before any process enters.
         const auto& cpu = plan.resources.cpu;
-        if (!cpu || cpu->cpus.empty() || cpu->mems.empty()) inherit_cpuset(dir);
+        inherit_cpuset(dir, fresh, !cpu || cpu->cpus.empty(), !cpu || cpu->mems.empty());
       }
-      if (h.v2()) {
-        // On hybrid hosts only what is asked for: the rest of the host lives without them.
-        Controllers have = words(read_cgroup(dir, "cgroup.controllers")), wanted;
-        if (hierarchies.size() == 1)
-          wanted = words(read_cgroup(h.mount, "cgroup.controllers"));
-        else if (!plan.resources.hugepage_limits.empty() || !plan.resources.unified.empty() ||
-                 !plan.resources.rdma.empty())
-          wanted = words(read_cgroup(h.mount, "cgroup.controllers"));
+      // On hybrid hosts only when asked for: the rest of the host lives without them.
+      if (h.v2() && (hierarchies.size() == 1 || wants_v2_on_hybrid(plan.resources))) {
+        Controllers wanted = words(read_cgroup(h.mount, "cgroup.controllers"));
+        Controllers have = words(read_cgroup(dir, "cgroup.controllers"));
         if (!std::ranges::includes(have, wanted)) enable_controllers(h.mount, dir, wanted);
       }
     } catch (SysError& error) {

@@ -35,26 +35,29 @@ bool make_levels(const std::string& mount, const std::string& dir, std::vector<s
   return error == 0;
 }
 
-void inherit_cpuset_file(const std::string& dir, const std::string& parent, std::string_view file) {
-  auto own = try_read_cgroup(dir, file);
-  if (own && !trim(*own).empty()) return;
+void inherit_cpuset_file(const std::string& dir, bool fresh, const std::string& parent,
+                         std::string_view file) {
+  if (!fresh) {
+    auto own = try_read_cgroup(dir, file);
+    if (own && !trim(*own).empty()) return;
+  }
   std::string inherited = read_cgroup(parent, file);
   write_cgroup(dir, file, trim(inherited));
 }
 
 }  // namespace
 
-void inherit_cpuset(const std::string& dir) {
+void inherit_cpuset(const std::string& dir, bool fresh, bool cpus, bool mems) {
   // No task may enter a v1 cpuset without CPUs or memory nodes, and new ones have none.
   std::string parent = dir.substr(0, dir.rfind('/'));
-  inherit_cpuset_file(dir, parent, "cpuset.cpus");
-  inherit_cpuset_file(dir, parent, "cpuset.mems");
+  if (cpus) inherit_cpuset_file(dir, fresh, parent, "cpuset.cpus");
+  if (mems) inherit_cpuset_file(dir, fresh, parent, "cpuset.mems");
 }
 
 bool make_v1_cgroup(const std::string& mount, const std::string& dir, bool cpuset,
                     std::vector<std::string>& made) {
   return make_levels(mount, dir, made, [&](const std::string& level) {
-    if (cpuset) inherit_cpuset(level);
+    if (cpuset) inherit_cpuset(level, false, true, true);
   });
 }
 

@@ -55,8 +55,8 @@ bool make_v2_cgroup(const std::string& mount, const std::string& dir,
 // Hands every controller that `mount` has down to `dir`, level by level.
 void enable_controllers(const std::string& mount, const std::string& dir,
                         const std::set<std::string, std::less<>>& wanted);
-// cpuset.cpus and cpuset.mems of a v1 cgroup that has none, from its parent.
-void inherit_cpuset(const std::string& dir);
+// cpuset.cpus and cpuset.mems (those asked for) of a v1 cgroup that has none, from its parent.
+void inherit_cpuset(const std::string& dir, bool fresh, bool cpus, bool mems);
 
 // processes.cc: pids in `dir` and below; 0 (a process of an outer pid namespace) left out.
 std::vector<pid_t> pids_below(const std::string& dir);

@@ -2,10 +2,11 @@
 // vessel's state file would. Usage:
 //   cgroup_probe create RECORD ID PATH RESOURCES        PATH "systemd:SLICE:UNIT" for that driver
 //   cgroup_probe start RECORD ID PATH RESOURCES CMD…    create, then run CMD inside; prints its pid
-//   cgroup_probe enter RECORD BELOW CMD…                 run CMD inside in the foreground (BELOW "-")
-//   cgroup_probe fallback RECORD PID CMD…                 … in the cgroup that PID is in
+//   cgroup_probe enter RECORD BELOW CMD…                 run CMD inside in the foreground (BELOW
+//   "-") cgroup_probe fallback RECORD PID CMD…                 … in the cgroup that PID is in
 //   cgroup_probe update RECORD RESOURCES | give RECORD UID GID
 //   cgroup_probe freeze|thaw|frozen|pids|stats|oom|destroy RECORD | kill RECORD SIGNAL
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,7 +52,7 @@ CgroupRecord load(const std::string& path) {
   return record;
 }
 
-pid_t spawn(const CgroupEntry& entry, char** command) {
+pid_t spawn(const CgroupEntry& entry, char** command, bool detached) {
   CloneRequest request;
   request.cgroup_fd = entry.clone_fd();
   auto clone = try_clone(request);
@@ -66,6 +67,8 @@ pid_t spawn(const CgroupEntry& entry, char** command) {
   if (clone->pid == 0) {
     try {
       entry.enter(by_hand);
+      // Whoever reads our output must not wait for the container.
+      if (detached) dup2(open("/dev/null", O_RDWR | O_CLOEXEC), 1);
       execvp(command[0], command);
       throw SysError("exec");
     } catch (const Error& error) {
@@ -108,7 +111,7 @@ int run(int argc, char** argv) {
     cgroup.apply(plan.resources);
     cgroup.apply_devices(plan.resources);
     say(cgroup);
-    if (verb == "start") std::cout << spawn(cgroup.entry(), argv + 6) << std::endl;
+    if (verb == "start") std::cout << spawn(cgroup.entry(), argv + 6, true) << std::endl;
     cgroup.init_is_in();
     return 0;
   }
@@ -119,7 +122,7 @@ int run(int argc, char** argv) {
                         : below == "-"     ? cgroup.entry()
                                            : cgroup.entry({below});
     int status = 0;
-    waitpid(spawn(entry, argv + 4), &status, 0);
+    waitpid(spawn(entry, argv + 4, false), &status, 0);
     return exit_code_of(status);
   }
   if (verb == "update")
