@@ -78,6 +78,7 @@ class Creation {
     facts_ = probe_host(&config_);
     plan_ = make_plan(std::move(config_), facts_, options);
     if (plan_.process.args.empty()) throw Error("process.args must not be empty");
+    if (plan_.seccomp) require_usable_seccomp(*plan_.seccomp, plan_.seccomp_before_capabilities);
     if (plan_.intel_rdt)
       throw Error("linux.intelRdt: this host has no resctrl file system at /sys/fs/resctrl");
     bool terminal = plan_.process.terminal;

@@ -86,6 +86,7 @@ class Exec {
     plan_ = make_exec_process_plan(process, config_, facts_, options);
     check_terminal(request_, plan_.terminal);
     if (config_.linux_ && config_.linux_->seccomp) seccomp_ = &*config_.linux_->seccomp;
+    if (seccomp_) require_usable_seccomp(*seccomp_, !plan_.no_new_privileges);
   }
 
   void prepare() {
