@@ -85,7 +85,7 @@ SeccompProgram compile_seccomp(const oci::Seccomp& profile) {
 
 std::vector<oci::Problem> check_seccomp(const oci::Seccomp& profile, bool before_capabilities) {
   std::vector<oci::Problem> problems;
-  seccomp::read_profile(profile, problems);
+  seccomp::check_profile(profile, problems);
   read_flags(profile, problems);
   const auto needed = syscalls_needed_after_load(before_capabilities);
   for (size_t i = 0; i < profile.syscalls.size(); ++i) {
@@ -97,6 +97,13 @@ std::vector<oci::Problem> check_seccomp(const oci::Seccomp& profile, bool before
                                 ", which is needed before the listener has its descriptor"});
   }
   return problems;
+}
+
+void require_usable_seccomp(const oci::Seccomp& profile, bool before_capabilities) {
+  std::string text;
+  for (const oci::Problem& problem : check_seccomp(profile, before_capabilities))
+    text += (text.empty() ? "" : "\n") + problem.text();
+  if (!text.empty()) throw Error(text);
 }
 
 std::vector<std::string_view> syscalls_needed_after_load(bool before_capabilities) {

@@ -33,6 +33,9 @@ SeccompProgram compile_seccomp(const oci::Seccomp& profile);
 // compile_seccomp will succeed. To be asked before anything is created.
 std::vector<oci::Problem> check_seccomp(const oci::Seccomp& profile, bool before_capabilities);
 
+// The same as an Error with all of them, one a line.
+void require_usable_seccomp(const oci::Seccomp& profile, bool before_capabilities);
+
 // The system calls that init makes between loading the filter and execve, and execve itself. A
 // profile must not send them to its listener, which does not have the descriptor yet; those with
 // another fate than being allowed make the start fail with an error that the kernel gives.

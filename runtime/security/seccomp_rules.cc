@@ -51,8 +51,8 @@ constexpr OperatorName operators[] = {
 
 class Reader {
  public:
-  Reader(const oci::Seccomp& seccomp, std::vector<oci::Problem>& problems)
-      : seccomp_(seccomp), problems_(problems) {}
+  Reader(const oci::Seccomp& seccomp, std::vector<oci::Problem>& problems, bool with_names)
+      : seccomp_(seccomp), problems_(problems), with_names_(with_names) {}
 
   Profile read() {
     profile_.default_action = action("defaultAction", "defaultErrnoRet", seccomp_.default_action,
@@ -119,7 +119,8 @@ class Reader {
       if (std::none_of(profile_.archs.begin(), profile_.archs.end(), same))
         profile_.archs.push_back({&info, {}, 0});
     }
-    for (ArchProfile& arch : profile_.archs) arch.entries.reserve(512);
+    if (with_names_)
+      for (ArchProfile& arch : profile_.archs) arch.entries.reserve(512);
   }
 
   void read_syscall(size_t index) {
@@ -136,6 +137,7 @@ class Reader {
     if (!redundant) read_rules(path, call, act);
     const auto rules_end = static_cast<uint16_t>(profile_.rules.size());
 
+    if (!with_names_) return;
     for (const std::string& name : call.names) {
       const SyscallRow* row = find_syscall(name);
       if (row == nullptr) continue;  // a call that this program does not know, as every runtime
@@ -203,6 +205,7 @@ class Reader {
 
   const oci::Seccomp& seccomp_;
   std::vector<oci::Problem>& problems_;
+  const bool with_names_;
   Profile profile_;
 };
 
@@ -235,7 +238,11 @@ bool tried_before(const Condition& a, const Condition& b) {
 }  // namespace
 
 Profile read_profile(const oci::Seccomp& seccomp, std::vector<oci::Problem>& problems) {
-  return Reader(seccomp, problems).read();
+  return Reader(seccomp, problems, true).read();
+}
+
+void check_profile(const oci::Seccomp& seccomp, std::vector<oci::Problem>& problems) {
+  Reader(seccomp, problems, false).read();
 }
 
 std::vector<Rule> effective_rules(const Profile& profile, const ArchInfo& arch, const Entry* first,

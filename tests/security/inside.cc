@@ -1,8 +1,9 @@
 // Owns: looking around and poking inside a container, as its only program. Does not own: verdicts.
 //
 // inside caps | fds | cwd | id | status FIELD… | stat PATH… | read PATH… | write PATH TEXT |
-// mkdir PATH | mounts | wait FILE | sleep SECONDS. Several, separated by "--", run one after
-// another. Each answers with one line for each thing asked; a failure is "PATH: error NAME".
+// mkdir PATH | syscall NUMBER | mounts | wait FILE | sleep SECONDS. Several, separated by "--", run
+// one after another. Each answers with one line for each thing asked; a failure is "PATH: error
+// NAME".
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -109,6 +110,9 @@ int run(const Args& args) {
       failed(rest[0]);
     else
       std::printf("%s: made\n", rest[0].c_str());
+  } else if (verb == "syscall") {
+    const long result = syscall(std::atol(rest.at(0).c_str()), -1L, -1L, -1L, -1L, -1L, -1L);
+    std::printf("syscall %s: %s\n", rest[0].c_str(), result < 0 ? strerrorname_np(errno) : "done");
   } else if (verb == "mounts") {
     std::printf("%s", content("/proc/self/mountinfo").c_str());
   } else if (verb == "wait") {
