@@ -53,6 +53,8 @@ CgroupRecord load(const std::string& path) {
 }
 
 pid_t spawn(const CgroupEntry& entry, char** command, bool detached) {
+  // Whoever reads our output must not wait for the container. Its rules may deny this device.
+  Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   CloneRequest request;
   request.cgroup_fd = entry.clone_fd();
   auto clone = try_clone(request);
@@ -67,8 +69,7 @@ pid_t spawn(const CgroupEntry& entry, char** command, bool detached) {
   if (clone->pid == 0) {
     try {
       entry.enter(by_hand);
-      // Whoever reads our output must not wait for the container.
-      if (detached) dup2(open("/dev/null", O_RDWR | O_CLOEXEC), 1);
+      if (detached) dup2(null.get(), 1);
       execvp(command[0], command);
       throw SysError("exec");
     } catch (const Error& error) {
