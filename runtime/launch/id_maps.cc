@@ -60,13 +60,17 @@ void write_id_maps(pid_t pid, const NamespacePlan& plan) {
 }
 
 void become_namespace_root(const NamespacePlan& plan) {
-  auto maps_root = [](const std::vector<oci::IdMapping>& mappings) {
-    return std::ranges::any_of(mappings, [](const auto& m) { return m.container_id == 0; });
+  auto lacks_root = [&](const std::vector<oci::IdMapping>& mappings) {
+    return plan.new_user &&
+           std::ranges::none_of(mappings, [](const auto& m) { return m.container_id == 0; });
   };
+  // The mappings of a joined namespace are not known: EINVAL says that 0 is not among them.
   // Supplementary groups of the caller stay until the user switch, where the plan says what they
   // become.
-  if (maps_root(plan.gid_mappings) && ::setresgid(0, 0, 0) < 0) throw SysError("setresgid 0");
-  if (maps_root(plan.uid_mappings) && ::setresuid(0, 0, 0) < 0) throw SysError("setresuid 0");
+  if (!lacks_root(plan.gid_mappings) && ::setresgid(0, 0, 0) < 0 && errno != EINVAL)
+    throw SysError("setresgid 0");
+  if (!lacks_root(plan.uid_mappings) && ::setresuid(0, 0, 0) < 0 && errno != EINVAL)
+    throw SysError("setresuid 0");
 }
 
 }  // namespace vessel

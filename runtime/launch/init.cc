@@ -86,9 +86,10 @@ class Init {
     if (namespaces().new_user && !context_.user_is_settled) {
       parent_.ask(Ask::settle);
       become_namespace_root(namespaces());
-    } else if (process.oom_score_adj && !context_.user_is_settled) {
+    } else if (process.oom_score_adj && !context_.user_is_settled && !namespaces().joined_user) {
       set_oom_score(0, *process.oom_score_adj, plan_.rootless);
     }
+    if (namespaces().joined_user) become_namespace_root(namespaces());
     // Nothing in a joined namespace may look into this process or take its descriptors.
     if (::prctl(PR_SET_DUMPABLE, 0) < 0) throw SysError("PR_SET_DUMPABLE");
     die_with_parent();

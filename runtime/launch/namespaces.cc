@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -84,7 +85,13 @@ void make_time_namespace(const NamespacePlan& plan) {
   for (const auto& [clock, offset] : plan.time_offsets)
     text +=
         clock + " " + std::to_string(offset.secs) + " " + std::to_string(offset.nanosecs) + "\n";
-  if (!text.empty()) write_existing(AT_FDCWD, "/proc/self/timens_offsets", text);
+  if (text.empty()) return;
+  // In a user namespace of its own the file of a process that is not dumpable is nobody's. No other
+  // process can see this helper yet.
+  int dumpable = ::prctl(PR_GET_DUMPABLE);
+  ::prctl(PR_SET_DUMPABLE, 1);
+  write_existing(AT_FDCWD, "/proc/self/timens_offsets", text);
+  ::prctl(PR_SET_DUMPABLE, dumpable);
 }
 
 void raise_loopback() {

@@ -281,6 +281,8 @@ int serve(Launched& launched, const Plan* plan, const ProcessPlan& process, bool
         case Ask::ready: {
           std::string program = moments.ready(launched);
           apply_limits(launched.pid(), process);
+          if (plan && plan->namespaces.joined_user && process.oom_score_adj)
+            set_oom_score(launched.pid(), *process.oom_score_adj, rootless);
           answer_done(socket, program);
           break;
         }
