@@ -111,10 +111,10 @@ class Creation {
   }
 
   void make_cgroup() {
+    // Written first: `delete --force` finds what a crash leaves from here on (recover_cgroup).
+    dir_->write(record_);
     cgroup_ = Cgroup::create(plan_.cgroup, plan_.id, facts_);
     record_.cgroup = cgroup_.record();
-    // Before anything may live in it: `delete --force` after a crash must find it.
-    dir_->write(record_);
     cgroup_.apply(plan_.cgroup.resources);
     // On v2 the device program is attached at once, so it can be loaded while the child mounts.
     if (facts_.cgroup_layout != CgroupLayout::v2) cgroup_.apply_devices(plan_.cgroup.resources);

@@ -2,20 +2,57 @@
 
 #include "runtime/container/status.hh"
 #include "runtime/operations/lifecycle.hh"
+#include "runtime/plan/make_plan.hh"
 #include "runtime/sys/error.hh"
+#include "runtime/sys/log.hh"
 #include "runtime/sys/process.hh"
 
 namespace vessel {
 
+namespace {
+
+// A creator that died between making the cgroup and recording it: made again, which adopts what is
+// there, it is known and can be removed.
+Cgroup recover_cgroup(const Container& c) {
+  try {
+    PlanOptions options;
+    options.id = c.record.id;
+    options.bundle = c.record.bundle;
+    options.rootless = c.record.rootless;
+    HostFacts facts = probe_host();
+    oci::Config config = oci::read_config(c.dir.read_config(), c.dir.path() + "/config.json");
+    return Cgroup::create(make_plan(std::move(config), facts, options).cgroup, c.record.id, facts);
+  } catch (const std::exception& e) {
+    log::write(log::Level::warning, "find the cgroup of " + c.dir.id() + ": " + e.what());
+    return Cgroup();
+  }
+}
+
+// A state file that cannot be read must not make a container impossible to delete.
+Container open_for_delete(const std::string& root, const std::string& id, bool force) {
+  try {
+    return open_container(root, id, false);
+  } catch (const oci::FormatError& e) {
+    if (!force) throw;
+    log::write(log::Level::warning, e.what());
+    Container c{StateDir::open(root, id), {}, Fd(), Status::stopped};
+    c.record.id = id;
+    return c;
+  }
+}
+
+}  // namespace
+
 void delete_container(const std::string& root, const std::string& id, bool force) {
   if (force && !StateDir::try_open(root, id)) return;
-  Container c = open_container(root, id, false);
+  Container c = open_for_delete(root, id, force);
   bool gone_or_waiting = c.status == Status::stopped || c.status == Status::created;
   if (!force && !gone_or_waiting) {
     Status shown = status_of(c.dir, c.record, c.init);
     throw Error("cannot delete container " + id + " that is not stopped: " + name_of(shown));
   }
-  Cgroup cgroup = Cgroup::open(c.record.cgroup);
+  bool unrecorded = c.record.phase == Phase::creating && c.record.cgroup.empty();
+  Cgroup cgroup = unrecorded ? recover_cgroup(c) : Cgroup::open(c.record.cgroup);
   destroy_container(c.dir, c.record, cgroup, c.init);
 }
 
