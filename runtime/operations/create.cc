@@ -111,10 +111,11 @@ class Creation {
   }
 
   void make_cgroup() {
-    // Written first: `delete --force` finds what a crash leaves from here on (recover_cgroup).
-    dir_->write(record_);
     cgroup_ = Cgroup::create(plan_.cgroup, plan_.id, facts_);
     record_.cgroup = cgroup_.record();
+    // Before anything may live in it: `delete --force` after a crash must find it. A crash before
+    // this leaves an empty cgroup, which it finds by the config (recover_cgroup).
+    dir_->write(record_);
     cgroup_.apply(plan_.cgroup.resources);
     // On v2 the device program is attached at once, so it can be loaded while the child mounts.
     if (facts_.cgroup_layout != CgroupLayout::v2) cgroup_.apply_devices(plan_.cgroup.resources);
@@ -239,8 +240,7 @@ class Creation {
     if (gate_.opening) open_gate(gate_.opening);
     if (!request_.pidfd_socket.empty())
       send_fd_to_path(request_.pidfd_socket, "pidfd", init_->pidfd().get());
-    if (!request_.pid_file.empty())
-      replace_file(request_.pid_file, std::to_string(init_->pid()), 0644);
+    if (!request_.pid_file.empty()) write_pid_file(request_.pid_file, init_->pid());
   }
 
   void undo() noexcept {
@@ -283,6 +283,15 @@ class Creation {
 };
 
 }  // namespace
+
+void write_pid_file(const std::string& path, pid_t pid) {
+  try {
+    replace_file(path, std::to_string(pid), 0644);
+  } catch (Error& e) {
+    e.prepend("write the pid file " + path);
+    throw;
+  }
+}
 
 uint32_t listen_fds() {
   const char* count = std::getenv("LISTEN_FDS");

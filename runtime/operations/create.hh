@@ -42,6 +42,9 @@ struct Created {
 // Throws with everything undone: no process, cgroup or state stays behind.
 Created create_container(const CreateRequest& request);
 
+// --pid-file: the digits alone. Throws Error naming the file.
+void write_pid_file(const std::string& path, pid_t pid);
+
 // LISTEN_FDS of the caller if they are meant for this process; 0 otherwise.
 uint32_t listen_fds();
 

@@ -160,8 +160,7 @@ class Exec {
   void hand_over(const Launched& launched) {
     if (!request_.pidfd_socket.empty())
       send_fd_to_path(request_.pidfd_socket, "pidfd", launched.pidfd().get());
-    if (!request_.pid_file.empty())
-      replace_file(request_.pid_file, std::to_string(launched.pid()), 0644);
+    if (!request_.pid_file.empty()) write_pid_file(request_.pid_file, launched.pid());
   }
 
   const ExecRequest& request_;

@@ -11,17 +11,18 @@ namespace vessel {
 
 namespace {
 
-// A creator that died between making the cgroup and recording it: made again, which adopts what is
-// there, it is known and can be removed.
+// A creator that died between making the cgroup and writing the first state: made again from the
+// config, which adopts what is there, it is known and can be removed. Nothing lives in it yet.
 Cgroup recover_cgroup(const Container& c) {
   try {
     PlanOptions options;
-    options.id = c.record.id;
-    options.bundle = c.record.bundle;
-    options.rootless = c.record.rootless;
+    options.id = c.dir.id();
+    options.bundle = "/";  // only the cgroup is of interest, so problems are not either
+    std::vector<PlanProblem> problems;
     HostFacts facts = probe_host();
     oci::Config config = oci::read_config(c.dir.read_config(), c.dir.path() + "/config.json");
-    return Cgroup::create(make_plan(std::move(config), facts, options).cgroup, c.record.id, facts);
+    return Cgroup::create(try_plan(std::move(config), facts, options, problems).cgroup, options.id,
+                          facts);
   } catch (const std::exception& e) {
     log::write(log::Level::warning, "find the cgroup of " + c.dir.id() + ": " + e.what());
     return Cgroup();
@@ -51,7 +52,7 @@ void delete_container(const std::string& root, const std::string& id, bool force
     Status shown = status_of(c.dir, c.record, c.init);
     throw Error("cannot delete container " + id + " that is not stopped: " + name_of(shown));
   }
-  bool unrecorded = c.record.phase == Phase::creating && c.record.cgroup.empty();
+  bool unrecorded = c.record.created.empty();
   Cgroup cgroup = unrecorded ? recover_cgroup(c) : Cgroup::open(c.record.cgroup);
   destroy_container(c.dir, c.record, cgroup, c.init);
 }
