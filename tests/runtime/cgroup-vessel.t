@@ -1,0 +1,66 @@
+#!/bin/bash
+# Cgroups as a caller of vessel meets them: limits at create, pause, exec into a frozen container,
+# update, events, kill --all, delete, a kill for memory that is named; on this host as it is.
+set -u
+top=$(cd "$(dirname "$0")/../.." && pwd)
+vessel=${VESSEL:-$top/build/runtime/vessel}
+work=$(mktemp -d) || exit 1
+id=vt-cg-$$
+run() { "$vessel" --root "$work/state" "$@"; }
+clean() { run delete --force $id >/dev/null 2>&1; run delete --force $id-2 >/dev/null 2>&1; rm -rf "$work"; }
+trap clean EXIT
+n=0
+ok() { n=$((n + 1)); if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
+is() { if [ "$1" = "$2" ]; then ok 0 "$3"; else ok 1 "$3"; echo "# got: $1"; echo "# want: $2"; fi; }
+has() { case $1 in *"$2"*) ok 0 "$3" ;; *) ok 1 "$3"; echo "# got: $1" ;; esac; }
+# file V1CONTROLLER V1FILE V2FILE: of the container's cgroup
+file() {
+  if [ -d "/sys/fs/cgroup/$1" ]; then cat "/sys/fs/cgroup/$1/$id/$2"; else cat "/sys/fs/cgroup/$id/$3"; fi
+}
+mkdir -p "$work/b/rootfs/bin" "$work/b/rootfs/proc" "$work/b/rootfs/dev"
+cp "$(command -v busybox)" "$work/b/rootfs/bin/sh"
+for t in sleep cat true tail head tr; do ln -s sh "$work/b/rootfs/bin/$t"; done
+bundle() { # RESOURCES ARGS…
+  local r=$1; shift
+  jq -n --argjson r "$r" --arg path "/$id" --argjson args "$(printf '%s\n' "$@" | jq -R . | jq -s .)" '{ociVersion: "1.2.0", root: {path: "rootfs"},
+    process: {args: $args, cwd: "/", env: ["PATH=/bin"], user: {uid: 0, gid: 0}},
+    mounts: [{destination: "/proc", type: "proc", source: "proc"}, {destination: "/dev", type: "tmpfs", source: "tmpfs"}],
+    linux: {cgroupsPath: $path, resources: $r, namespaces: [{type: "pid"}, {type: "mount"}]}}' >"$work/b/config.json"
+}
+bundle '{"memory": {"limit": 33554432}, "cpu": {"quota": 50000, "period": 100000, "shares": 512}, "pids": {"limit": 30}}' sh -c 'while :; do sleep 100 & wait; done'
+run run --detach --bundle "$work/b" $id >"$work/out" 2>&1 </dev/null; ok $? "a container with limits runs"
+cat "$work/out"
+is "$(file memory memory.limit_in_bytes memory.max)" 33554432 "memory.limit"
+is "$(file pids pids.max pids.max)" 30 "pids.limit"
+run pause $id; ok $? "pause"
+is "$(run state $id | jq -r .status)" paused "state says paused"
+run exec $id true 2>"$work/err"; [ $? = 255 ]; ok $? "exec into a paused container is refused"
+has "$(cat "$work/err")" "paused container" "… and says why"
+run resume $id; ok $? "resume"
+is "$(run state $id | jq -r .status)" running "state says running"
+run exec $id cat /proc/self/cgroup >"$work/cg" </dev/null; is "$(grep -vc "/$id\$" "$work/cg")" "0" "exec enters every cgroup of the container"
+run update --resources - $id <<<'{"memory": {"limit": 67108864}, "cpu": {"shares": 0, "quota": 0}, "pids": {"limit": 40}}'; ok $? "update from stdin"
+is "$(file memory memory.limit_in_bytes memory.max) $(file pids pids.max pids.max) $(file cpu cpu.cfs_quota_us cpu.max | cut -d' ' -f1)" "67108864 40 50000" "it changes what it names and nothing else"
+run events --stats $id >"$work/ev"; is "$(jq -r '.type + " " + .id + " " + (.data.pids.limit | tostring)' "$work/ev")" "stats $id 40" "events --stats"
+run exec --detach $id sleep 1000 </dev/null >/dev/null 2>&1
+is "$(run ps --format json $id | jq 'length > 1')" true "ps lists what was executed"
+run pause $id; run kill --all $id KILL; ok $? "kill --all of a paused container"
+for _ in $(seq 200); do [ "$(run state $id | jq -r .status)" = stopped ] && break; sleep 0.02; done
+is "$(run state $id | jq -r .status)" stopped "… stops it"
+run delete $id; ok $? "delete"
+is "$(find /sys/fs/cgroup -type d -name "$id*" | wc -l)" 0 "no cgroup is left"
+
+bundle '{"pids": {"limit": 5}}' sleep 1000
+run run --detach --bundle "$work/b" $id </dev/null >/dev/null 2>&1
+run run --detach --bundle "$work/b" $id-2 </dev/null >/dev/null 2>"$work/err"; [ $? != 0 ]; ok $? "a second container in the same cgroup is refused"
+has "$(cat "$work/err")" "$id" "… naming the cgroup or its owner"
+run delete --force $id; ok $? "delete --force"
+bundle '{"memory": {"limit": 1}}' sleep 1000
+run run --detach --bundle "$work/b" $id </dev/null >/dev/null 2>"$work/err"; [ $? != 0 ]; ok $? "a limit nothing can run in fails the create"
+cat "$work/err" | head -3
+run delete --force $id >/dev/null 2>&1
+bundle '{"hugepageLimits": [{"pageSize": "3MB", "limit": 1}]}' true
+run run --bundle "$work/b" $id </dev/null 2>"$work/err"; [ $? != 0 ]; ok $? "a page size that is none fails"
+has "$(cat "$work/err")" "linux.resources.hugepageLimits[0]" "… with its JSON path"
+is "$(find /sys/fs/cgroup -type d -name "$id*" | wc -l)" 0 "failures leave no cgroup"
+echo "1..$n"
