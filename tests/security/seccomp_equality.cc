@@ -7,7 +7,7 @@
 //     alike), so where the two differ the profile's meaning decides who is right: ours must be,
 //     always, and libseccomp must be in 98 of 100 profiles.
 // seccomp_equality meaning COUNT [SEED]     profiles with overlapping rules, against the meaning
-// seccomp_equality profile FILE…            profiles in the form of the data directory's README
+// seccomp_equality profile FILE…            profiles in the form that seccomp_profiles.hh describes
 // seccomp_equality mutate FILE              every instruction changed once: each must be noticed
 // seccomp_equality time FILE                how long compiling takes, in microseconds
 #include <algorithm>
