@@ -1,3 +1,4 @@
 #!/bin/bash
-# slow: seccomp_equality.t over 10,000 generated profiles.
+# slow
+# seccomp_equality.t over 10,000 generated profiles.
 exec "$(dirname "$0")/seccomp_equality.t" --full
