@@ -147,6 +147,10 @@ Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
       // Rootless: some v1 hierarchies, or all, may not be ours to write in.
       if (!plan.optional || !is_permission(error.code())) throw;
       refused = true;
+      if (state->record.paths.erase(h.key) != 0) {  // made, but of no use
+        ::rmdir(dir.c_str());
+        state->made.erase(h.key);
+      }
       if (wants_limits(plan.resources) && hierarchies.size() == 1)
         throw error.prepend("resource limits need a cgroup that this user may write to");
     }
