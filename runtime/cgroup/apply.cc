@@ -31,13 +31,32 @@ namespace {
   throw Error(text);
 }
 
+// Writes to one file after another with one open: device rules are a line a write.
+class OpenFile {
+ public:
+  int write(const std::string& dir, const CgroupWrite& write) {
+    std::string path = dir + "/" + write.file;
+    if (!fd_ || path != path_) {
+      fd_ = try_open_cgroup(dir, write.file, O_WRONLY);
+      if (!fd_) return errno;
+      path_ = std::move(path);
+    }
+    return ::write(fd_.get(), write.value.data(), write.value.size()) < 0 ? errno : 0;
+  }
+
+ private:
+  Fd fd_;
+  std::string path_;
+};
+
 // `dir_of` gives the directory of a write's controller.
 template <typename DirOf>
 void perform(const std::vector<CgroupWrite>& writes, DirOf dir_of) {
   std::vector<const CgroupWrite*> again;
+  OpenFile file;
   for (const CgroupWrite& write : writes) {
     const std::string* dir = dir_of(write);
-    int error = dir ? try_write_cgroup(*dir, write.file, write.value) : ENOENT;
+    int error = dir ? file.write(*dir, write) : ENOENT;
     if (error == 0) continue;
     if (error == ENOENT && write.rule == WriteRule::if_present) continue;
     if (error == EINVAL && write.rule == WriteRule::retry_last)
