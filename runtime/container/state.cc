@@ -64,9 +64,12 @@ uint64_t own_pid_namespace() {
 }
 
 std::string boot_id() {
-  std::string text = read_file("/proc/sys/kernel/random/boot_id", 128);
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
+  Fd fd = open_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY);
+  char text[64];
+  ssize_t got = ::read(fd.get(), text, sizeof text);
+  if (got <= 0) throw SysError("read boot_id");
+  std::string_view id(text, static_cast<size_t>(got));
+  return std::string(id.substr(0, id.find('\n')));
 }
 
 StateDir::StateDir(std::string root, std::string id, Fd dir)

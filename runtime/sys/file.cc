@@ -29,8 +29,11 @@ std::string read_all(const Fd& fd, std::string_view name, size_t limit) {
   // The size is a hint only: procfs and sysfs say 0.
   struct stat st {};
   size_t room = 4096;
-  if (::fstat(fd.get(), &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+  bool sized = false;  // then a short read is the end
+  if (::fstat(fd.get(), &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0) {
     room = static_cast<size_t>(st.st_size) + 1;
+    sized = true;
+  }
   if (room > limit + 1) room = limit + 1;
   for (;;) {
     content.resize(used + room);
@@ -43,7 +46,7 @@ std::string read_all(const Fd& fd, std::string_view name, size_t limit) {
     if (used > limit)
       throw Error("read " + std::string(name) + ": longer than " + std::to_string(limit) +
                   " bytes");
-    if (got == 0) break;
+    if (got == 0 || (sized && static_cast<size_t>(got) < room)) break;
     room = std::max<size_t>(content.size() - used, 4096);
   }
   content.resize(used);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 
@@ -77,14 +78,23 @@ void put(int fd, std::string line) {
 std::string now(bool nanoseconds) {
   timespec t{};
   ::clock_gettime(CLOCK_REALTIME, &t);
-  tm parts{};
-  ::gmtime_r(&t.tv_sec, &parts);
+  // By hand, for gmtime_r(3) reads the time zone files first.
+  using namespace std::chrono;
+  sys_seconds when{seconds{t.tv_sec}};
+  sys_days day = floor<days>(when);
+  year_month_day date{day};
+  hh_mm_ss clock{when - day};
   char text[64];
-  size_t used = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  int used = std::snprintf(
+      text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d", static_cast<int>(date.year()),
+      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+      static_cast<int>(clock.seconds().count()));
+  size_t left = sizeof text - static_cast<size_t>(used);
   if (nanoseconds)
-    std::snprintf(text + used, sizeof text - used, ".%09ldZ", t.tv_nsec);
+    std::snprintf(text + used, left, ".%09ldZ", t.tv_nsec);
   else
-    std::snprintf(text + used, sizeof text - used, "Z");
+    std::snprintf(text + used, left, "Z");
   return text;
 }
 

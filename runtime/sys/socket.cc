@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include <cstring>
+#include <memory>
 
 #include "runtime/sys/error.hh"
 #include "runtime/sys/file.hh"
@@ -50,8 +51,9 @@ bool send_message(int socket, std::string_view bytes, const std::vector<int>& fd
 
 Message receive_message(int socket, size_t limit) {
   Message result;
-  result.bytes.resize(limit);
-  iovec part{result.bytes.data(), limit};
+  // Not a string of that size, which would be filled first.
+  std::unique_ptr<char[]> buffer(new char[limit]);
+  iovec part{buffer.get(), limit};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_fds)];
   msghdr message{};
   message.msg_iov = &part;
@@ -74,7 +76,7 @@ Message receive_message(int socket, size_t limit) {
   if (got > 0 && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
     throw SysError("recvmsg", EMSGSIZE);
   result.end = got <= 0;
-  result.bytes.resize(got > 0 ? static_cast<size_t>(got) : 0);
+  result.bytes.assign(buffer.get(), got > 0 ? static_cast<size_t>(got) : 0);
   return result;
 }
 
