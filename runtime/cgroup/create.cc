@@ -64,7 +64,7 @@ void find_mount_roots(std::vector<Hierarchy>& hierarchies,
                       const std::map<std::string, std::string>& self) {
   for (const Hierarchy& h : hierarchies) {
     std::string own = directory_in(h, self);
-    if (own.empty() || ::access(own.c_str(), F_OK) == 0) continue;
+    if (own.empty() || own == h.mount || ::access(own.c_str(), F_OK) == 0) continue;
     auto mountinfo = try_read_cgroup("/proc/self", "mountinfo");
     if (mountinfo) hierarchies = hierarchies_of_mountinfo(*mountinfo);
     return;
