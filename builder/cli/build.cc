@@ -144,15 +144,16 @@ class Build {
   }
 
   int build(Cancellation& cancel) {
-    const BuildSources sources =
-        open_build_sources(arguments_.operands()[0], arguments_.text("file"),
-                           store_.sub_directory("downloads"), *progress_, cancel);
+    const solve::WorkDirectory work(store_.sub_directory("run"), store_.sub_directory("runtime"));
+    const BuildSources sources = open_build_sources(
+        arguments_.operands()[0], arguments_.text("file"), work.path(), *progress_, cancel);
     request_.project = sources.project;
     const dockerfile::Dockerfile file = dockerfile::parse_dockerfile(sources.dockerfile);
     if (const auto status = lint(file, sources)) return *status;
     warn_of_syntax(file, *progress_);
     solve::Layers layers(store_, request_.compression, request_.copy_snapshots);
     solve::Images images(store_, request_, {});
+    images.set_stages(stage_names(file));
     const stage::Graph graph(file, request_.inputs, [&](const stage::Origin& origin) {
       return base_config(images, origin);
     });
@@ -160,7 +161,7 @@ class Build {
     const std::string memo_path = store_.sub_directory("memo");
     const Fd memo(open(memo_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     solve::Solver solver(request_, graph, layers, images, cache, *progress_, cancel,
-                         sources.context, memo.get());
+                         sources.context, work, memo.get());
     const solve::Built built = solver.run();
     deliver(layers, built);
     return 0;
@@ -184,6 +185,14 @@ class Build {
                   stage::lint_text(file.source, result));
     }
     return std::nullopt;
+  }
+
+  static std::vector<std::string> stage_names(const dockerfile::Dockerfile& file) {
+    std::vector<std::string> names;
+    for (const dockerfile::Instruction& i : file.instructions)
+      if (const auto* from = std::get_if<dockerfile::From>(&i.body); from && !from->name.empty())
+        names.push_back(from->name);
+    return names;
   }
 
   static std::optional<oci::ImageConfig> base_config(solve::Images& images,

@@ -1,5 +1,8 @@
 #include "builder/layer/copy_layer.hh"
 
+#include <set>
+#include <vector>
+
 #include "builder/sys/error.hh"
 
 namespace kiln {
@@ -78,6 +81,18 @@ void CopyLayer::add_whiteout(const std::string& path) {
   items_.insert_or_assign(
       join_path(parent_path(path), std::string(whiteout_prefix).append(base_name(path))),
       std::move(item));
+}
+
+void CopyLayer::list_parents(
+    const std::function<std::optional<Entry>(const std::string& path)>& look_up) {
+  std::vector<Entry> parents;
+  std::set<std::string> seen;
+  for (const auto& [path, item] : items_)
+    for (std::string above(parent_path(path)); !above.empty() && seen.insert(above).second;
+         above = std::string(parent_path(above)))
+      if (!items_.contains(above))
+        if (auto entry = look_up(above)) parents.push_back(std::move(*entry));
+  for (const Entry& parent : parents) add_directory(parent);
 }
 
 template <typename Add>

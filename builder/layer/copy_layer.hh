@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -41,6 +42,11 @@ class CopyLayer {
   void add_directory(const Entry& entry);
   // A path that must vanish from the base first (a file replaced by a directory is implied).
   void add_whiteout(const std::string& path);
+
+  // Adds the directories above every entry that are not there yet, as `look_up` knows them
+  // (nullopt: left out). For appliers that unpack a layer by itself (podman and Docker on overlay):
+  // they make missing parents anew as root's 0755, and so hide what lower layers said.
+  void list_parents(const std::function<std::optional<Entry>(const std::string& path)>& look_up);
 
   bool empty() const { return items_.empty(); }
   // Streams everything in order. `this` keeps borrowing the contexts it was given.

@@ -31,7 +31,13 @@ size_t distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::string near_names(const Store& store, const Reference& wanted) {
+std::string near_names(const Store& store, const Reference& wanted,
+                       const std::vector<std::string>& stages) {
+  // A stage first: whoever writes one is rarely after an image of nearly its name.
+  for (const std::string& stage : stages)
+    if (distance(stage, wanted.familiar().substr(0, wanted.familiar().rfind(':'))) <=
+        std::max<size_t>(1, stage.size() / 3))
+      return "; did you mean the stage " + stage + "?";
   std::vector<std::pair<size_t, std::string>> near;
   for (const NamedImage& i : store.images()) {
     const auto reference = parse_reference(i.name);
@@ -162,7 +168,8 @@ std::shared_ptr<const Image> Images::find(const std::string& name, const oci::Pl
     puller_(reference, platform, step);
     return std::make_shared<const Image>(load_image(store_, reference.text(), platform));
   }
-  throw Error("no image " + reference.familiar() + " in the store" + near_names(store_, reference) +
+  throw Error("no image " + reference.familiar() + " in the store" +
+              near_names(store_, reference, stages_) +
               (request_.pull == PullPolicy::never ? " (pulling is off: --pull=never)" : ""));
 }
 

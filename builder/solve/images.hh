@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "builder/progress/progress.hh"
 #include "builder/registry/reference.hh"
@@ -29,6 +30,9 @@ class Images {
   // Error "no such image …" with near names. A digest in the reference is what the result has.
   std::shared_ptr<const Image> get(const stage::Origin& origin, StepId step);
 
+  // Names that a mistyped FROM or --from may have meant. Before the first get().
+  void set_stages(std::vector<std::string> names) { stages_ = std::move(names); }
+
   // Whether a named context is an image rather than files.
   bool is_image_context(const std::string& name) const;
   const std::string& context_text(const std::string& name) const;
@@ -40,6 +44,7 @@ class Images {
   Store& store_;
   const BuildRequest& request_;
   Puller puller_;
+  std::vector<std::string> stages_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<const Image>> known_;
 };

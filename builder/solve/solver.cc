@@ -28,7 +28,8 @@ std::string rfc3339(int64_t seconds) {
 
 Solver::Solver(const BuildRequest& request, const stage::Graph& graph, Layers& layers,
                Images& images, BuildCache& cache, Progress& progress, Cancellation& cancel,
-               std::shared_ptr<const Context> context, int memo_directory)
+               std::shared_ptr<const Context> context, const WorkDirectory& work,
+               int memo_directory)
     : jobs_(static_cast<ptrdiff_t>(job_count(request))) {
   trees_ = std::make_unique<Trees>(layers, images, request, std::move(context), memo_directory,
                                    [this](size_t stage) { return result_of(stage).chain; });
@@ -41,6 +42,7 @@ Solver::Solver(const BuildRequest& request, const stage::Graph& graph, Layers& l
                                                      progress,
                                                      cancel,
                                                      {},
+                                                     work,
                                                      {},
                                                      {},
                                                      jobs_,

@@ -16,6 +16,7 @@
 #include "builder/solve/layers.hh"
 #include "builder/solve/request.hh"
 #include "builder/solve/trees.hh"
+#include "builder/solve/work_directory.hh"
 #include "builder/stage/state.hh"
 #include "builder/steps/run_step.hh"
 #include "builder/store/cache.hh"
@@ -56,6 +57,7 @@ struct Services {
   Progress& progress;
   Cancellation& cancel;
   RunDefaults run_defaults;
+  const WorkDirectory& work;
   RuntimeCall runtime;  // runtime and its arguments; filled when the first RUN needs it
   std::string cache_mounts;
   std::counting_semaphore<>& jobs;  // steps that do work at the same time
@@ -68,7 +70,7 @@ class Solver {
   // `context` may be null.
   Solver(const BuildRequest& request, const stage::Graph& graph, Layers& layers, Images& images,
          BuildCache& cache, Progress& progress, Cancellation& cancel,
-         std::shared_ptr<const Context> context, int memo_directory);
+         std::shared_ptr<const Context> context, const WorkDirectory& work, int memo_directory);
   ~Solver();
 
   // Throws the first failure of any stage (DockerfileError, StepFailed, Canceled). Layers of steps

@@ -61,6 +61,21 @@ StageRun::StageRun(Solver& solver, Services& services, const stage::Stage& stage
                    stage.steps, [](const stage::Step& s) { return is_shown(s.instruction.body); }));
 }
 
+std::function<std::optional<Entry>(const std::string&)> parents_in(const MergedIndex& index) {
+  return [&index](const std::string& path) -> std::optional<Entry> {
+    const auto found = index.lookup(path);
+    if (!found || found->type != FileType::directory) return std::nullopt;
+    Entry entry;
+    entry.path = path;
+    entry.type = FileType::directory;
+    entry.mode = found->mode;
+    entry.uid = found->uid;
+    entry.gid = found->gid;
+    entry.mtime = found->mtime;
+    return entry;
+  };
+}
+
 std::string StageRun::step_name(std::string_view text) {
   ++shown_;
   const std::string width(std::to_string(total_).size() - std::to_string(shown_).size(), ' ');
@@ -273,6 +288,7 @@ void StageRun::make_workdir(const stage::Step& step, const std::string& path) {
       entry.mtime = services_.request.epoch.value_or(time(nullptr));
       directories.add_directory(entry);
     }
+    directories.list_parents(parents_in(merged));
     PackedLayer layer =
         services_.layers.pack([&](LayerWriter& writer) { directories.write(writer); });
     const std::string root = key.digest().text();

@@ -24,6 +24,9 @@ struct RecordPatch {
 std::string write_patch(const RecordPatch& patch);
 std::optional<RecordPatch> read_patch(std::string_view text);
 
+// What CopyLayer::list_parents() asks; borrows `index`.
+std::function<std::optional<Entry>(const std::string&)> parents_in(const MergedIndex& index);
+
 class StageRun {
  public:
   StageRun(Solver& solver, Services& services, const stage::Stage& stage);

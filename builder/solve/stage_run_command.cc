@@ -93,7 +93,8 @@ void StageRun::prepare_run_services() {
   d.memory = services_.request.memory;
   d.memory_swap = services_.request.memory_swap;
   d.shm_size = services_.request.shm_size;
-  d.work_directory = store.sub_directory("run");
+  d.work_directory = services_.work.path();
+  services_.work.set_runtime(services_.runtime.runtime);
   d.resolv_conf = resolv_conf_text(false);
   services_.cache_mounts = store.sub_directory("cache-mounts");
   services_.run_ready = true;
@@ -275,6 +276,7 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
     what.argv = invocation.argv;
     what.env = state_->run_environment();
     what.env.insert(what.env.end(), mounts.environment().begin(), mounts.environment().end());
+    what.secret_environment = mounts.secret_environment();
     what.working_dir = state_->working_dir();
     what.user = look_up_user(state_->user(),
                              {read_file_in_root(workspace->root(), "etc/passwd", size_t{1} << 20),
@@ -322,7 +324,8 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
         Services& services = *this_services;
         try {
           ChangeStats stats;
-          PackedLayer packed = services.layers.pack_changes(snapshot, {epoch, {}, {}}, &stats);
+          PackedLayer packed = services.layers.pack_changes(
+              snapshot, {.clamp_mtime = epoch, .list_parents = true}, &stats);
           for (const auto& [name, count] : stats.dropped_xattrs)
             services.progress.note(id, std::to_string(count) + " extended attributes " + name +
                                            " are not kept in the layer");

@@ -195,8 +195,8 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
     for (const auto& f : job.files) key.add("inline " + f.name, f.data);
     std::vector<FetchedSource> fetched;
     for (const RemoteSource& remote : job.remotes) {
-      fetched.push_back(fetch(remote, services_.layers.store().sub_directory("downloads"),
-                              services_.progress, id, services_.cancel));
+      fetched.push_back(
+          fetch(remote, services_.work.path(), services_.progress, id, services_.cancel));
       key.add("remote " + remote.url, fetched.back().content.text());
     }
 
@@ -269,8 +269,7 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
     std::vector<std::unique_ptr<Extracted>> archives;
     const auto extract_into = [&](const Context& from, const ContextEntry& file,
                                   const std::string& destination) {
-      archives.push_back(std::make_unique<Extracted>(
-          services_.layers.store().sub_directory("downloads"), from, file));
+      archives.push_back(std::make_unique<Extracted>(services_.work.path(), from, file));
       const Context& tar = archives.back()->tree();
       // An archive brings its own owners and times (Dockerfile reference, "ADD").
       CopyRewrite own = {std::nullopt, std::nullopt, {}, {}, epoch};
@@ -337,6 +336,7 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
       layer.add_file(*f.context, file, target(f.name), own);
     }
 
+    if (!job.link) layer.list_parents(parents_in(base));
     PackedLayer packed = services_.layers.pack([&](LayerWriter& writer) { layer.write(writer); });
     created_ = now_text();
     remember(key, slot, {root, created_, epoch}, packed);

@@ -139,7 +139,41 @@ class Planner {
       item.destination = into_directory_ ? join_path(target_, name) : target_;
       need_directory(parent(item.destination));
     }
+    check_merge(item);
     plan_.items.push_back(std::move(item));
+  }
+
+  // Directories are merged; anything else takes the place only of its own kind, as BuildKit has it
+  // ("cannot copy to non-directory", "cannot replace to directory with file").
+  void check_merge(const CopyItem& item) const {
+    if (!item.directory) {
+      check_place(item.destination, false);
+      return;
+    }
+    if (!item.destination_exists) return;
+    std::string absent;  // a directory that the base lacks has nothing below it either
+    for (const ContextEntry& e : item.entries) {
+      std::string_view rest = e.entry.path;
+      rest.remove_prefix(std::min(item.source.size(), rest.size()));
+      if (rest.starts_with('/')) rest.remove_prefix(1);
+      if (rest.empty()) continue;
+      const std::string destination = join_path(item.destination, rest);
+      if (!absent.empty() && destination.starts_with(absent)) continue;
+      const bool directory = e.entry.type == FileType::directory;
+      if (!check_place(destination, directory) && directory) absent = destination + "/";
+    }
+  }
+
+  // Whether something is there.
+  bool check_place(const std::string& destination, bool directory) const {
+    const auto found = base_.lookup(destination);
+    if (!found) return false;
+    const bool there = found->type == FileType::directory;
+    if (directory && !there)
+      throw Error("cannot copy a directory over /" + destination + ", which is none in the image");
+    if (!directory && there)
+      throw Error("cannot replace the directory /" + destination + " of the image with a file");
+    return true;
   }
 
   std::vector<ContextEntry> walk(const std::string& directory) const {
@@ -185,6 +219,7 @@ class Planner {
         continue;
       else
         item.file = *entry;
+      check_merge(item);
       plan_.items.push_back(std::move(item));
     }
   }

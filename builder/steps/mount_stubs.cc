@@ -92,6 +92,9 @@ std::string MountStubs::need(std::string_view path, bool directory) {
     if (!made || fstat(made.get(), &s) != 0) throw SysError("make mount point " + walked);
     stub.device = s.st_dev;
     stub.inode = s.st_ino;
+    struct stat with_stub {};
+    if (fstat(stub.parent.get(), &with_stub) != 0) throw SysError("stat parent of " + walked);
+    stub.parent_with_stub = with_stub.st_mtim;
     stubs_.push_back(std::move(stub));
     at = std::move(made);
     // From here on the real path is known only through the descriptor.
@@ -111,12 +114,11 @@ void MountStubs::remove() noexcept {
     if (fstat(stub.parent.get(), &parent) != 0) continue;
     if (unlinkat(stub.parent.get(), stub.name.c_str(), stub.directory ? AT_REMOVEDIR : 0) != 0)
       continue;
-    // The step may have changed the directory meanwhile, then its time is newer than the stub's;
-    // that cannot be told from the stub's own coming, except that the step ran after it.
+    // Stubs go in the reverse of their order, so the directory has either the time that this one's
+    // coming gave it, or one that the step gave it.
     const std::array<timespec, 2> times = {stub.parent_atime, stub.parent_mtime};
-    const bool changed =
-        parent.st_mtim.tv_sec > s.st_ctim.tv_sec ||
-        (parent.st_mtim.tv_sec == s.st_ctim.tv_sec && parent.st_mtim.tv_nsec > s.st_ctim.tv_nsec);
+    const bool changed = parent.st_mtim.tv_sec != stub.parent_with_stub.tv_sec ||
+                         parent.st_mtim.tv_nsec != stub.parent_with_stub.tv_nsec;
     const std::array<timespec, 2> kept = {parent.st_atim, parent.st_mtim};
     futimens(stub.parent.get(), changed ? kept.data() : times.data());
   }

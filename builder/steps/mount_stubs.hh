@@ -41,7 +41,8 @@ class MountStubs {
     std::string name;
     bool directory;
     uint64_t device, inode;
-    timespec parent_atime, parent_mtime;
+    timespec parent_atime, parent_mtime;  // before the stub came
+    timespec parent_with_stub;            // mtime right after
   };
   int root_;
   std::vector<Stub> stubs_;

@@ -182,8 +182,10 @@ void RunMounts::add_secret(const dockerfile::Mount& mount, const std::string& wo
     raw = read_file_at(AT_FDCWD, found->second.file, secret_limit);
   }
   const Secret secret(std::move(raw));
-  if (mount.env)
+  if (mount.env) {
     environment_.push_back((mount.env->empty() ? id : *mount.env) + "=" + secret.reveal());
+    secret_environment_ = true;
+  }
   if (mount.env && mount.target.empty()) return;
   const std::string target =
       mount.target.empty() ? "/run/secrets/" + id : absolute_path(mount.target, working_dir);

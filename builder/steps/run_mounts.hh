@@ -71,6 +71,8 @@ class RunMounts {
 
   const std::vector<RunMount>& mounts() const { return mounts_; }
   const std::vector<std::string>& environment() const { return environment_; }
+  // Whether environment() holds the value of a secret.
+  bool secret_environment() const { return secret_environment_; }
 
  private:
   std::string write_private(int directory, std::string_view content, uint32_t mode, uint32_t uid,
@@ -88,6 +90,7 @@ class RunMounts {
   std::vector<std::string> secret_files_;
   std::vector<RunMount> mounts_;
   std::vector<std::string> environment_;
+  bool secret_environment_ = false;
 };
 
 }  // namespace kiln

@@ -1,6 +1,7 @@
 #include "builder/steps/run_step.hh"
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,14 +18,20 @@ namespace {
 // A bundle directory that goes away with everything in it.
 class BundleDirectory {
  public:
-  explicit BundleDirectory(const std::string& parent)
-      : parent_(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), name_(random_name()) {
+  BundleDirectory(const std::string& parent, bool in_memory)
+      : parent_(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+        name_("kiln-" + random_name()) {
     if (!parent_) throw SysError("open " + parent);
     make_dir_at(parent_.get(), name_, 0700);
-    directory_ = open_dir_at(parent_.get(), name_);
     path_ = parent + "/" + name_;
+    // In kiln's private mount namespace: it goes with the process, whatever ends that.
+    in_memory_ = in_memory && mount("tmpfs", path_.c_str(), "tmpfs",
+                                    MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") == 0;
+    directory_ = open_dir_at(parent_.get(), name_);
   }
   ~BundleDirectory() {
+    directory_.reset();
+    if (in_memory_) umount2(path_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     try {
       remove_tree_at(parent_.get(), name_);
     } catch (const Error&) {
@@ -45,6 +52,7 @@ class BundleDirectory {
   std::string name_;
   Fd directory_;
   std::string path_;
+  bool in_memory_ = false;
 };
 
 oci::Mount bind_file(const std::string& source, const std::string& destination, bool readonly) {
@@ -109,10 +117,10 @@ oci::Config config_of(const RunStep& step, const RunDefaults& defaults,
 RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
                     const std::string& root_path, const RuntimeCall& runtime, const LineSink& sink,
                     const Cancellation& cancel) {
-  const BundleDirectory bundle(defaults.work_directory);
+  const BundleDirectory bundle(defaults.work_directory, step.secret_environment);
   RuntimeCall call = runtime;
   call.bundle = bundle.path();
-  call.id = "kiln-" + bundle.name();
+  call.id = bundle.name();
   oci::Config config = config_of(step, defaults, root_path, call.id);
 
   // Declared after the bundle: the stubs go before it, whatever happens.

@@ -41,6 +41,7 @@ struct RunStep {
   StepNetwork network = StepNetwork::host;
   bool insecure = false;  // --security=insecure: all capabilities, no masks, no seccomp
   std::vector<RunMount> mounts;
+  bool secret_environment = false;  // `env` holds secrets: the bundle never touches a disk
 };
 
 // Runs `step` in the root filesystem `root` (a descriptor of it and its host path). Returns how it

@@ -8,17 +8,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
 
 namespace kiln {
 
 namespace {
 
 constexpr size_t longest_line = 64 * 1024;
+constexpr int most_deletions = 50;  // 0.1 s apart
 
 struct Pipe {
   Fd read, write;
@@ -114,10 +118,35 @@ std::vector<std::string> command(const RuntimeCall& call, std::initializer_list<
   return words;
 }
 
-void end_container(const RuntimeCall& call) {
-  const Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
-  if (!null) throw SysError("open /dev/null");
-  wait_for(spawn(command(call, {"delete", "--force", call.id}), null.get(), null.get()));
+// A runtime that is still creating its container has none that could be deleted: so again, until
+// it has ended.
+int end_container(const RuntimeCall& call, pid_t runtime) {
+  for (int attempt = 0; attempt < most_deletions; ++attempt) {
+    delete_container(call);
+    for (int waited = 0; waited < 20; ++waited) {
+      int status = 0;
+      if (waitpid(runtime, &status, WNOHANG) == runtime) return status;
+      poll(nullptr, 0, 5);
+    }
+  }
+  kill(runtime, SIGKILL);
+  delete_container(call);
+  return wait_for(runtime);
+}
+
+// The runtime's own last error. Its log also has warnings, which say nothing about the end.
+std::string last_error(const std::string& path) {
+  const auto log = try_read_file_at(AT_FDCWD, path, size_t{1} << 20);
+  std::string message;
+  for (size_t at = 0; log && at < log->size();) {
+    const size_t end = std::min(log->find('\n', at), log->size());
+    const auto line = nlohmann::json::parse(log->substr(at, end - at), nullptr, false);
+    at = end + 1;
+    if (!line.is_object() || !line.contains("msg") || !line["msg"].is_string()) continue;
+    const auto level = line.find("level");
+    if (level != line.end() && *level == "error") message = line["msg"];
+  }
+  return message;
 }
 
 // Copies both pipes to their sinks until both are closed. False: cancel was requested.
@@ -164,33 +193,36 @@ RuntimeEnd run_container(const RuntimeCall& call, const LineSink& sink,
                          const Cancellation& cancel) {
   if (cancel.requested()) throw Canceled();
   // The runtime's own errors come through its log, so that they are told from the command's output.
-  const std::string log = call.bundle + "/runtime.log";
+  const std::string log = call.bundle + "/runtime.log", pid_file = call.bundle + "/pid";
   Pipe out, err;
-  const pid_t pid = spawn(command(call, {"--log", log, "run", "--bundle", call.bundle, call.id}),
+  const pid_t pid = spawn(command(call, {"--log", log, "--log-format", "json", "run", "--bundle",
+                                         call.bundle, "--pid-file", pid_file, call.id}),
                           out.write.get(), err.write.get());
   out.write.reset();
   err.write.reset();
   Lines out_lines(Stream::out, sink), err_lines(Stream::err, sink);
   if (!pump(out.read.get(), err.read.get(), out_lines, err_lines, cancel)) {
-    end_container(call);
-    wait_for(pid);
+    end_container(call, pid);
     throw Canceled();
   }
   out_lines.finish();
   err_lines.finish();
   RuntimeEnd end;
   end.status = wait_for(pid);
-  if (end.status != 0) {
-    const Fd file(open(log.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (file) {
-      std::array<char, 4096> buffer;
-      const ssize_t n = read(file.get(), buffer.data(), buffer.size());
-      if (n > 0) end.message.assign(buffer.data(), static_cast<size_t>(n));
-      while (end.message.ends_with('\n')) end.message.pop_back();
-      end.never_ran = !end.message.empty();
-    }
+  // Without its pid file the container never started: the status is the runtime's own.
+  if (end.status != 0 && access(pid_file.c_str(), F_OK) != 0) {
+    end.never_ran = true;
+    end.message = last_error(log);
+    if (end.message.empty())
+      end.message = call.runtime + " ended with status " + std::to_string(end.status);
   }
   return end;
+}
+
+void delete_container(const RuntimeCall& call) {
+  const Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) throw SysError("open /dev/null");
+  wait_for(spawn(command(call, {"delete", "--force", call.id}), null.get(), null.get()));
 }
 
 std::string find_runtime(std::string_view wanted) {

@@ -52,6 +52,9 @@ using LineSink = std::function<void(Stream, std::string_view)>;
 // is requested the container is killed and deleted, and Canceled is thrown.
 RuntimeEnd run_container(const RuntimeCall& call, const LineSink& sink, const Cancellation& cancel);
 
+// Kills and removes a container; one that is not there is fine.
+void delete_container(const RuntimeCall& call);
+
 // `kiln` looks for its runtime: `wanted` if given (a path or a name in PATH), else `vessel` beside
 // its own executable, else vessel, crun, runc in PATH. Throws Error that says what was tried.
 std::string find_runtime(std::string_view wanted);

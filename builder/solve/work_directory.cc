@@ -1,0 +1,82 @@
+#include "builder/solve/work_directory.hh"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+#include <vector>
+
+#include "builder/steps/runtime_call.hh"
+#include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
+
+namespace kiln::solve {
+
+namespace {
+
+constexpr const char* runtime_file = "runtime";
+
+std::vector<std::string> names_in(int directory) {
+  std::vector<std::string> names;
+  Fd copy(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!copy) return names;
+  DIR* opened = fdopendir(copy.get());
+  if (opened == nullptr) return names;
+  static_cast<void>(copy.release());
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(opened, closedir);
+  while (const dirent* e = readdir(stream.get()))
+    if (const std::string name = e->d_name; name != "." && name != "..") names.push_back(name);
+  return names;
+}
+
+void remove_dead(int parent, const std::string& name, const std::string& runtime_state) {
+  const Fd dead(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!dead || flock(dead.get(), LOCK_EX | LOCK_NB) != 0) return;  // a file, or in use
+  if (const auto runtime = try_read_file_at(dead.get(), runtime_file, 4096)) {
+    for (const std::string& bundle : names_in(dead.get()))
+      // Only what the runtime still knows: most bundles end with their command.
+      if (bundle.starts_with(bundle_prefix) &&
+          faccessat(AT_FDCWD, (runtime_state + "/" + bundle).c_str(), F_OK, AT_SYMLINK_NOFOLLOW) ==
+              0)
+        delete_container({*runtime, {"--root", runtime_state}, {}, bundle});
+  }
+  remove_tree_at(parent, name);
+}
+
+}  // namespace
+
+WorkDirectory::WorkDirectory(const std::string& directory, const std::string& runtime_state)
+    : parent_(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), name_(random_name()) {
+  if (!parent_) throw SysError("open " + directory);
+  // Nobody may take a directory for a dead one between its making and its lock.
+  const Fd gate(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!gate) throw SysError("open " + directory);
+  while (flock(gate.get(), LOCK_EX) != 0)
+    if (errno != EINTR) throw SysError("lock " + directory);
+  for (const std::string& name : names_in(parent_.get())) try {
+      remove_dead(parent_.get(), name, runtime_state);
+    } catch (const Error&) {
+      continue;  // a mount of another namespace may hold it; the next build tries again
+    }
+  make_dir_at(parent_.get(), name_, 0700);
+  own_ = open_dir_at(parent_.get(), name_);
+  if (flock(own_.get(), LOCK_EX | LOCK_NB) != 0) throw SysError("lock " + directory);
+  path_ = directory + "/" + name_;
+}
+
+WorkDirectory::~WorkDirectory() {
+  try {
+    remove_tree_at(parent_.get(), name_);
+  } catch (const Error&) {
+    return;  // the next build does it
+  }
+}
+
+void WorkDirectory::set_runtime(const std::string& runtime) const {
+  write_file_atomic(own_.get(), runtime_file, runtime);
+}
+
+}  // namespace kiln::solve
