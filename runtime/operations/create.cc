@@ -108,6 +108,7 @@ class Creation {
         record_.private_namespaces |= clone_flag_of(static_cast<NamespaceKind>(kind));
     dir_->write_config(config_text_);
     make_notify_directory(dir_->fd());
+    if (request_.start_at_once) listen_for_readiness(dir_->fd());
   }
 
   void make_cgroup() {

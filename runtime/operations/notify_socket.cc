@@ -53,14 +53,19 @@ void add_notify_socket(oci::Config& config, const std::string& state_dir) {
 }
 
 void make_notify_directory(int state_dir) {
+  if (host_socket() && ::mkdirat(state_dir, directory, 0755) < 0) throw SysError("mkdir notify");
+}
+
+void listen_for_readiness(int state_dir) {
   if (!host_socket()) return;
-  if (::mkdirat(state_dir, directory, 0755) < 0) throw SysError("mkdir notify");
-  Fd dir = open_file(state_dir, directory, O_PATH | O_DIRECTORY);
+  Fd dir = try_open_file(state_dir, directory, O_PATH | O_DIRECTORY);
+  if (!dir) return;  // created by a caller without NOTIFY_SOCKET
   Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) throw SysError("socket");
   socklen_t length;
   sockaddr_un address =
       address_of("/proc/self/fd/" + std::to_string(dir.get()) + "/" + name, length);
+  ::unlinkat(dir.get(), name, 0);
   if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), length) < 0)
     throw SysError("bind notify.sock");
   // The container's user, whoever that is, sends to it.
@@ -68,7 +73,7 @@ void make_notify_directory(int state_dir) {
   listening() = std::move(socket);
 }
 
-void pass_readiness_on(int, pid_t init_pid, const Fd& init) {
+void pass_readiness_on(pid_t init_pid, const Fd& init) {
   const char* host = host_socket();
   if (!host || !listening()) return;
   for (;;) {

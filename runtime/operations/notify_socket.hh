@@ -1,5 +1,6 @@
 // Owns: sd_notify from inside a container: NOTIFY_SOCKET of the caller, a socket of the container's
-// own in its state directory, and passing READY on. Does not own: mounting it (rootfs/).
+// own in its state directory, and passing READY on. Does not own: mounting it (rootfs/). All of it
+// does nothing when the caller has no NOTIFY_SOCKET.
 #pragma once
 
 #include <string>
@@ -13,11 +14,13 @@ namespace vessel {
 // variable for the container.
 void add_notify_socket(oci::Config& config, const std::string& state_dir);
 
-// The socket itself, before the mount is made; nothing without NOTIFY_SOCKET.
+// The directory for the socket, before the mount is made.
 void make_notify_directory(int state_dir);
 
-// Waits until the container says READY=1 or is gone, and passes it on with MAINPID. `init` ends the
-// wait. Nothing without NOTIFY_SOCKET.
-void pass_readiness_on(int state_dir, pid_t init_pid, const Fd& init);
+// The socket itself, before the program starts: by `start`, or by `run`.
+void listen_for_readiness(int state_dir);
+
+// Waits until the container says READY=1 or is gone (`init`), and passes it on with MAINPID.
+void pass_readiness_on(pid_t init_pid, const Fd& init);
 
 }  // namespace vessel

@@ -17,7 +17,7 @@ int run_container(RunRequest request) {
   Created created = create_container(request.create);
   finish_start(created);
   if (request.create.detach) {
-    pass_readiness_on(created.dir.fd(), created.init.pid(), created.init.pidfd());
+    pass_readiness_on(created.init.pid(), created.init.pidfd());
     return 0;
   }
   int code = foreground->wait(created.init.pid(), created.init.pidfd(), std::move(created.master));

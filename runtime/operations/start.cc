@@ -7,6 +7,7 @@
 #include "runtime/container/status.hh"
 #include "runtime/hooks/hooks.hh"
 #include "runtime/operations/lifecycle.hh"
+#include "runtime/operations/notify_socket.hh"
 #include "runtime/sys/error.hh"
 #include "runtime/sys/log.hh"
 
@@ -51,14 +52,17 @@ void start_container(const std::string& root, const std::string& id) {
     default:
       throw Error("cannot start an already running container");
   }
+  listen_for_readiness(c.dir.fd());
   Fd gate = pass_gate(c.dir);
   std::string failure = wait_for_exec(gate, c.init);
   if (!failure.empty()) throw Error("unable to start container process: " + failure);
   log::step("started");
-  if (!c.record.has_poststart) return;
-  oci::Config config = oci::read_config(c.dir.read_config(), c.dir.path() + "/config.json");
-  Cgroup cgroup = Cgroup::open(c.record.cgroup);
-  run_poststart(c.dir, c.record, cgroup, c.init, config.hooks.poststart);
+  if (c.record.has_poststart) {
+    oci::Config config = oci::read_config(c.dir.read_config(), c.dir.path() + "/config.json");
+    Cgroup cgroup = Cgroup::open(c.record.cgroup);
+    run_poststart(c.dir, c.record, cgroup, c.init, config.hooks.poststart);
+  }
+  pass_readiness_on(c.record.pid, c.init);
 }
 
 void finish_start(Created& created) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # What the container's process is: user, environment, directory, limits, descriptors, terminal; and
 # the same for exec.
-import array, fcntl, json, os, socket, sys, time
+import array, fcntl, json, os, socket, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bundle import *
 
@@ -94,6 +94,34 @@ check(r.code == 1 and 'cannot allocate tty' in r.err, 'a terminal needs a consol
 c['process']['terminal'] = False
 r = vessel('create', '--bundle', bundle(c), '--console-socket', path, name())
 check(r.code == 1 and 'cannot use console socket' in r.err, 'and the socket a terminal', r)
+
+# sd_notify, with the test in the place of the program inside.
+notify = os.path.join(DIR, 'notify')
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.bind(notify)
+manager.settimeout(10)
+for verb in ('create', 'run'):
+    id = name()
+    env = {'NOTIFY_SOCKET': notify, 'PATH': '/usr/bin:/bin'}
+    b = bundle(sh('echo $NOTIFY_SOCKET >/tmp/env; exec sleep 1000'))
+    if verb == 'create':
+        vessel('create', '--bundle', b, id, env=env)
+    args = ['start', id] if verb == 'create' else ['run', '-d', '--bundle', b, id]
+    p = subprocess.Popen([VESSEL, '--root', ROOT, *args], env=env, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    inner = os.path.join(ROOT, id, 'notify/notify.sock')
+    for _ in range(200):
+        if os.path.exists(b + '/rootfs/tmp/env'):
+            break
+        time.sleep(0.01)
+    waits = p.poll() is None
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sender.sendto(b'STATUS=busy\nREADY=1\n', inner)
+    got = manager.recv(1000).decode()
+    check(waits and p.wait(10) == 0 and got == 'READY=1\nMAINPID=%d\n' % state(id)['pid'] and
+          open(b + '/rootfs/tmp/env').read() == '/run/notify/notify.sock\n',
+          'readiness is passed on (%s)' % args[0], (waits, got))
+    vessel('delete', '-f', id)
 
 # exec
 id = name()
