@@ -13,6 +13,7 @@
 #include "runtime/launch/namespaces.hh"
 #include "runtime/launch/net_devices.hh"
 #include "runtime/launch/user_program.hh"
+#include "runtime/operations/foreground.hh"
 #include "runtime/operations/notify_socket.hh"
 #include "runtime/plan/make_plan.hh"
 #include "runtime/security/notify_listener.hh"
@@ -208,10 +209,12 @@ class Creation {
     moments.cloned = [this](const Launched& init) { record_process(init); };
     moments.meanwhile = [this](const Launched&) { prepare_meanwhile(); };
     moments.console = [this](Fd master) {
-      if (!request_.console_socket.empty())
+      if (!request_.console_socket.empty()) {
         send_fd_to_path(request_.console_socket, "/dev/ptmx", master.get());
-      else
+      } else {
+        take_callers_size(master.get());
         master_ = std::move(master);
+      }
     };
     moments.before_switch = [this](const Launched& init) { run_host_hooks(init); };
     moments.ready = [this](const Launched& init) { return become_created(init); };

@@ -136,10 +136,12 @@ class Exec {
       if (seccomp_) program = compile_seccomp(*seccomp_);
     };
     moments.console = [&](Fd master) {
-      if (!request_.console_socket.empty())
+      if (!request_.console_socket.empty()) {
         send_fd_to_path(request_.console_socket, "/dev/ptmx", master.get());
-      else
+      } else {
+        take_callers_size(master.get());
         master_ = std::move(master);
+      }
     };
     moments.ready = [&](const Launched&) {
       return seccomp_ ? encode_program(program) : std::string();

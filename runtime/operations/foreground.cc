@@ -1,9 +1,11 @@
 #include "runtime/operations/foreground.hh"
 
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <optional>
 
@@ -12,6 +14,15 @@
 #include "runtime/terminal/proxy.hh"
 
 namespace vessel {
+
+void take_callers_size(int terminal) {
+  winsize size{};
+  for (int fd : {STDERR_FILENO, STDOUT_FILENO, STDIN_FILENO}) {
+    if (::ioctl(fd, TIOCGWINSZ, &size) < 0) continue;
+    ::ioctl(terminal, TIOCSWINSZ, &size);
+    return;
+  }
+}
 
 Foreground::Foreground(bool subreaper) {
   sigset_t all;

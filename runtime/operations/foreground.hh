@@ -27,4 +27,8 @@ class Foreground {
   sigset_t saved_;
 };
 
+// Gives a terminal the size of the caller's, if it has one: before the program starts, which may
+// ask at once.
+void take_callers_size(int terminal);
+
 }  // namespace vessel
