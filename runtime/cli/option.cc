@@ -14,6 +14,19 @@ const Option* look_up(const std::vector<Option>& options, std::string_view name)
   return nullptr;
 }
 
+// "-it": several switches by their letters. All of them or none.
+bool add_switches(std::string_view letters, const std::vector<Option>& options,
+                  std::map<std::string, std::vector<std::string>>& values) {
+  std::vector<const Option*> found;
+  for (char letter : letters) {
+    const Option* option = look_up(options, std::string_view(&letter, 1));
+    if (!option || !option->value.empty()) return false;
+    found.push_back(option);
+  }
+  for (const Option* option : found) values[std::string(option->name)].push_back("true");
+  return true;
+}
+
 constexpr Option help_option{.name = "help", .short_name = 'h', .help = "show help"};
 
 }  // namespace
@@ -70,6 +83,7 @@ Arguments Arguments::parse(const std::vector<std::string>& words,
     name = name.substr(0, equals);
     const Option* option = look_up(options, name);
     if (!option && (name == "help" || name == "h")) option = &help_option;
+    if (!option && word[1] != '-' && add_switches(name, options, result.values_)) continue;
     if (!option) throw UsageError("flag provided but not defined: -" + std::string(name));
     std::string value;
     if (option->value.empty()) {

@@ -1,5 +1,7 @@
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "runtime/cli/launch_options.hh"
 #include "runtime/cli/verbs.hh"
 #include "runtime/operations/exec.hh"
@@ -48,6 +50,9 @@ oci::Process process_of(const Arguments& arguments, const oci::Config& config) {
   add_capabilities(process, arguments.values("cap"));
   for (std::string& variable : arguments.values("env")) process.env.push_back(variable);
   process.terminal = arguments.flag("tty");
+  auto has_term = [](const std::string& e) { return e.starts_with("TERM="); };
+  if (process.terminal && std::ranges::none_of(process.env, has_term))
+    process.env.emplace_back("TERM=xterm");
   process.console_size.reset();
   if (arguments.given("no-new-privs")) process.no_new_privileges = arguments.flag("no-new-privs");
   if (arguments.given("user")) set_user(process.user, arguments.value("user"));
@@ -95,6 +100,9 @@ Verb exec_verb() {
             .help = "set an environment variable",
             .repeated = true},
            {.name = "tty", .short_name = 't', .help = "give it a terminal"},
+           {.name = "interactive",
+            .short_name = 'i',
+            .help = "taken for docker's sake: standard input is always passed on"},
            {.name = "user", .short_name = 'u', .value = "UID[:GID]", .help = "the user, by number"},
            {.name = "additional-gids",
             .short_name = 'g',

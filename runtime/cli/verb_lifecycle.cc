@@ -1,17 +1,41 @@
+#include <unistd.h>
+
 #include "runtime/cli/verbs.hh"
 #include "runtime/operations/lifecycle.hh"
+#include "runtime/operations/monitor.hh"
+#include "runtime/sys/error.hh"
 
 namespace vessel::cli {
+
+namespace {
+
+// What is cloned into a container runs from a protected copy of this program, which `start` itself,
+// as orchestrators call it, need not be.
+void execute_start_again(const Globals& globals, const std::string& id) {
+  std::vector<std::string> words = {"vessel", "--root", globals.root};
+  if (globals.debug) words.emplace_back("--debug");
+  words.insert(words.end(), {"start-again", id});
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::execv("/proc/self/exe", argv.data());
+  throw SysError("execute /proc/self/exe");
+}
+
+}  // namespace
 
 Verb start_verb() {
   return {.name = "start",
           .usage = "start the process of a created container",
           .operands = "<container-id>",
-          .description = "Lets the process of a created container execute its program.",
+          .description =
+              "Lets the process of a created container execute its program. A container that "
+              "was run with --log-output and has stopped is run again from its bundle.",
           .options = {},
           .least_operands = 1,
           .most_operands = 1,
           .run = [](const Globals& g, const Arguments& a) {
+            if (can_start_again(g.root, a.operand(0))) execute_start_again(g, a.operand(0));
             start_container(g.root, a.operand(0));
             return 0;
           }};

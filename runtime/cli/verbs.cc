@@ -27,10 +27,12 @@ const std::vector<Option>& global_options() {
 
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> list = {
-      create_verb(), start_verb(),  run_verb(),        exec_verb(),    state_verb(),
-      list_verb(),   ps_verb(),     events_verb(),     kill_verb(),    delete_verb(),
-      pause_verb(),  resume_verb(), update_verb(),     spec_verb(),    features_verb(),
-      plan_verb(),   check_verb(),  checkpoint_verb(), restore_verb(), completion_verb()};
+      create_verb(),    start_verb(),  run_verb(),         exec_verb(),       state_verb(),
+      list_verb(),      ps_verb(),     events_verb(),      kill_verb(),       delete_verb(),
+      pause_verb(),     resume_verb(), update_verb(),      spec_verb(),       features_verb(),
+      plan_verb(),      check_verb(),  logs_verb(),        stop_verb(),       wait_verb(),
+      inspect_verb(),   stats_verb(),  start_again_verb(), checkpoint_verb(), restore_verb(),
+      completion_verb()};
   return list;
 }
 

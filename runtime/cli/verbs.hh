@@ -33,5 +33,11 @@ Verb features_verb();
 Verb checkpoint_verb();
 Verb restore_verb();
 Verb completion_verb();
+Verb logs_verb();
+Verb stop_verb();
+Verb wait_verb();
+Verb inspect_verb();
+Verb stats_verb();
+Verb start_again_verb();
 
 }  // namespace vessel::cli

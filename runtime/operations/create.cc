@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "oci-spec/runtime_config.hh"
+#include "runtime/container/monitored.hh"
 #include "runtime/container/status.hh"
 #include "runtime/hooks/hooks.hh"
 #include "runtime/launch/init.hh"
@@ -47,8 +48,8 @@ class Creation {
     serve_child();  // until it is ready; hooks, terminal and state on the way
     hand_over();    // notify fd, pidfd, pid file
     done_ = true;
-    return Created{std::move(*dir_),   std::move(record_), std::move(plan_),
-                   std::move(cgroup_), std::move(*init_),  std::move(master_)};
+    return Created{std::move(*dir_),  std::move(record_), std::move(plan_), std::move(cgroup_),
+                   std::move(*init_), std::move(master_), request_.again};
   }
 
  private:
@@ -261,6 +262,7 @@ class Creation {
       log::write(log::Level::warning, std::string("clean up: ") + e.what());
     }
     if (!undo_hooks_) return;
+    if (request_.again) record_.annotations[restart_annotation] = "true";
     try {
       run_hooks("poststop", plan_.hooks.poststop, oci::write(spec_state(record_, Status::stopped)));
     } catch (const std::exception& e) {

@@ -25,6 +25,7 @@ struct CreateRequest {
   bool no_new_keyring = false;
   uint32_t preserve_fds = 0;
   bool detach = true;          // false: run in the foreground, which keeps the terminal's master
+  bool again = false;          // after an earlier run of the same container
   bool start_at_once = false;  // run: no gate, unless a seccomp listener needs one
 };
 
@@ -37,6 +38,7 @@ struct Created {
   Cgroup cgroup;
   Launched init;
   Fd master;  // terminal of a foreground run
+  bool again = false;
 };
 
 // Throws with everything undone: no process, cgroup or state stays behind.

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <ctime>
 
+#include "runtime/container/monitored.hh"
 #include "runtime/container/status.hh"
 #include "runtime/sys/error.hh"
 #include "runtime/sys/file.hh"
@@ -18,6 +19,9 @@
 namespace vessel {
 
 namespace {
+
+constexpr const char* image_annotation = "org.opencontainers.image.ref.name";
+constexpr const char* ports_annotation = "run.vessel.ports";
 
 oci::ExtendedState extended_state(const Container& c) {
   oci::ExtendedState extended;
@@ -59,6 +63,36 @@ std::vector<std::string> words(const std::string& line) {
   return list;
 }
 
+// What `list` tells people beyond runc's columns.
+struct Extra {
+  std::string image, ports, note;
+  bool any() const { return !image.empty() || !ports.empty() || !note.empty(); }
+};
+
+// Annotations are an image's and may hold anything; a table must stay one.
+std::string in_one_word(const std::map<std::string, std::string>& annotations, const char* name) {
+  auto at = annotations.find(name);
+  if (at == annotations.end()) return "";
+  std::string text = at->second.substr(0, 256);
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f) c = '_';
+  return text;
+}
+
+Extra extra_of(const Container& c) {
+  Extra extra{in_one_word(c.record.annotations, image_annotation),
+              in_one_word(c.record.annotations, ports_annotation), ""};
+  auto record = try_read_monitored(c.dir);
+  if (!record) return extra;
+  if (c.status == Status::stopped) {
+    auto ended = try_read_exit_record(try_open_exit_file(c.dir));
+    extra.note = ended ? "exit=" + std::to_string(ended->code) : "exit=unknown";
+  } else if (!open_monitor(*record)) {
+    extra.note = "no-monitor";
+  }
+  return extra;
+}
+
 void print(const std::string& text) {
   write_all(STDOUT_FILENO, text, "standard output");
 }
@@ -89,8 +123,19 @@ std::string table_text(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
+std::string age_text(const std::string& since, int64_t now) {
+  tm parts{};
+  if (!::strptime(since.c_str(), "%Y-%m-%dT%H:%M:%S", &parts)) return "";
+  const int64_t age = std::max<int64_t>(0, now - ::timegm(&parts));
+  if (age < 60) return std::to_string(age) + "s";
+  if (age < 3600) return std::to_string(age / 60) + "m";
+  if (age < 48 * 3600) return std::to_string(age / 3600) + "h";
+  return std::to_string(age / 86400) + "d";
+}
+
 std::string list_text(const std::string& root, ListFormat format) {
   std::vector<oci::ExtendedState> states;
+  std::vector<Extra> extras;
   std::string quiet;
   std::string passwd;
   if (format != ListFormat::quiet)
@@ -104,6 +149,7 @@ std::string list_text(const std::string& root, ListFormat format) {
       Container c = open_container(root, id);
       states.push_back(extended_state(c));
       states.back().owner = user_name(passwd, c.record.owner);
+      if (format == ListFormat::table) extras.push_back(extra_of(c));
     } catch (const std::exception& e) {
       // Deleted meanwhile, or not a container: the others are still listed.
       log::write(log::Level::warning, "load container " + id + ": " + e.what());
@@ -114,9 +160,18 @@ std::string list_text(const std::string& root, ListFormat format) {
   if (format == ListFormat::json) return states.empty() ? "null\n" : oci::write(states) + "\n";
   std::vector<std::vector<std::string>> rows = {
       {"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}};
-  for (const oci::ExtendedState& s : states)
+  // Columns for people, behind runc's, only where there is something to tell in them.
+  const bool more = std::ranges::any_of(extras, [](const Extra& e) { return e.any(); });
+  if (more) rows[0].insert(rows[0].end(), {"IMAGE", "AGE", "PORTS", "NOTE"});
+  for (size_t i = 0; i < states.size(); ++i) {
+    const oci::ExtendedState& s = states[i];
     rows.push_back({s.state.id, std::to_string(s.state.pid), s.state.status, s.state.bundle,
                     s.created, s.owner});
+    const Extra& e = extras[i];
+    if (!more) continue;
+    for (const std::string& text : {e.image, age_text(s.created, ::time(nullptr)), e.ports, e.note})
+      rows.back().push_back(text.empty() ? "-" : text);
+  }
   return table_text(rows);
 }
 

@@ -21,6 +21,10 @@ std::string ps_table(const std::string& root, const std::string& id,
 // The lines of `output` (ps's) for `pids`, with the heading. Throws Error without a PID column.
 std::string filter_ps(const std::string& output, const std::vector<pid_t>& pids);
 
+// "3s", "5m", "2h", "4d" from an RFC 3339 time in UTC to `now` (seconds since the epoch); "" when
+// it is none.
+std::string age_text(const std::string& since, int64_t now);
+
 // Columns as Go's tabwriter lays them out for runc: at least 12 wide, 3 blanks between.
 std::string table_text(const std::vector<std::vector<std::string>>& rows);
 

@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "runtime/container/exec_fifo.hh"
+#include "runtime/container/monitored.hh"
 #include "runtime/container/status.hh"
 #include "runtime/hooks/hooks.hh"
 #include "runtime/operations/lifecycle.hh"
@@ -70,6 +71,7 @@ void finish_start(Created& created) {
     wait_for_execve(created.init);
   } catch (const std::exception&) {
     created.init.let_go();
+    if (created.again) created.record.annotations[restart_annotation] = "true";
     destroy_container(created.dir, created.record, created.cgroup, created.init.pidfd());
     throw;
   }

@@ -1,6 +1,7 @@
 #include "runtime/sys/log.hh"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -16,6 +17,7 @@ namespace {
 struct Sink {
   int fd = STDERR_FILENO;
   bool json = false, debug = false;
+  bool file = false, duplicate = false;
   timespec begin{};
 };
 Sink sink;
@@ -117,10 +119,22 @@ void open(const std::string& path, bool json, bool debug) {
   ::clock_gettime(CLOCK_MONOTONIC, &sink.begin);
   sink.json = json;
   sink.debug = debug;
-  if (!path.empty())
+  sink.file = !path.empty();
+  if (sink.file)
     sink.fd = open_file(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND, 0644).release();
   else if (debug)  // the container's process gets another stderr where it has a terminal
     sink.fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+}
+
+void keep_stderr() {
+  if (sink.fd == STDERR_FILENO) sink.fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+  sink.duplicate = sink.duplicate || !sink.file;
+}
+
+int let_go_of_stderr() {
+  if (!sink.duplicate) return sink.fd;
+  ::close(sink.fd);
+  return sink.fd = -1;
 }
 
 bool debugging() {

@@ -14,6 +14,11 @@ enum class Level : uint8_t { debug, info, warning, error };
 // The file is opened for appending and kept. Throws SysError.
 void open(const std::string& path, bool json, bool debug);
 
+// A log on stderr goes to a duplicate from now on: stderr is about to become something else.
+void keep_stderr();
+// Ends that: nothing more is logged unless it goes to a file, whose descriptor is given; else -1.
+int let_go_of_stderr();
+
 bool debugging();
 void write(Level level, std::string_view message);
 
