@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# slow
+# Runs every program of a built runtime-tools validation suite (RUNTIME_TOOLS names its tree) against
+# $VESSEL and compares with the list `expected` beside this file. No program is left out.
+import os, re, signal, subprocess, sys, tempfile
+
+here = os.path.dirname(os.path.abspath(__file__))
+top = os.path.dirname(os.path.dirname(here))
+tools = os.environ.get('RUNTIME_TOOLS', '')
+vessel = os.environ.get('VESSEL', os.path.join(top, 'build/runtime/vessel'))
+if not os.path.isdir(os.path.join(tools, 'validation')):
+    print('1..0 # SKIP no built runtime-tools tree (set RUNTIME_TOOLS; needs Go 1.21)')
+    sys.exit(0)
+
+expected = {}
+for line in open(os.path.join(here, 'expected')):
+    line = line.split('#', 1)[0].strip() if line.startswith('#') else line.strip()
+    if line:
+        name, rest = line.split(None, 1)
+        expected[name] = rest
+programs = {}
+for d in sorted(os.listdir(os.path.join(tools, 'validation'))):
+    p = os.path.join(tools, 'validation', d, d + '.t')
+    if os.path.exists(p):
+        programs[d] = p
+
+
+def run(path):
+    p = subprocess.Popen([path], cwd=tools, env=dict(os.environ, RUNTIME=vessel),
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         start_new_session=True)
+    try:
+        out, err = p.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)
+        out, err = p.communicate()
+        return 'timeout', out.decode(errors='replace') + err.decode(errors='replace')
+    text = out.decode(errors='replace')
+    ok = bad = skip = 0
+    plan = None
+    for line in text.splitlines():
+        m = re.match(r'(ok|not ok)\b(.*)', line)
+        if m:
+            if re.search(r'#\s*skip', m.group(2), re.I):
+                skip += 1
+            elif m.group(1) == 'ok':
+                ok += 1
+            else:
+                bad += 1
+        m = re.match(r'1\.\.(\d+)', line)
+        if m:
+            plan = int(m.group(1))
+    all_text = text + err.decode(errors='replace')
+    if plan == 0 and ok + bad == 0 and p.returncode == 0:
+        return 'empty', all_text
+    if plan == ok + bad + skip and bad == 0 and p.returncode == 0 and (ok or skip):
+        return 'pass', all_text
+    return 'fail', all_text
+
+
+names = sorted(set(programs) | set(expected))
+print(f'1..{len(names)}')
+passing = 0
+for n, name in enumerate(names, 1):
+    if name not in programs or name not in expected:
+        print(f'not ok {n} - {name} is in the suite or in the list, but not in both')
+        continue
+    state, text = run(programs[name])
+    passing += state == 'pass'
+    want = expected[name]
+    noise = [l for l in text.splitlines() if l.strip() and not l.startswith(('TAP', '1..'))]
+    if want == 'pass':
+        good = state == 'pass'
+    elif want == 'silent':
+        good = state == 'empty' and not noise
+    elif want.startswith('text='):
+        good = state == 'empty' and re.search(want[5:], text) is not None
+    else:
+        good = state != 'pass'
+    print(('ok' if good else 'not ok') + f' {n} - {name}: {state}, expected {want.split("=")[0]}')
+    if not good:
+        for l in text.splitlines()[-15:]:
+            print('  # ' + l)
+print(f'# {passing} programs pass')
