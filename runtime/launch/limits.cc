@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
 
 #include "runtime/sys/error.hh"
@@ -38,6 +39,13 @@ void reset_affinity(pid_t pid) {
   ::syscall(SYS_sched_setaffinity, pid, all.size() * sizeof all[0], all.data());
 }
 
+[[noreturn]] void throw_rlimit(const RlimitPlan& limit) {
+  int error = errno;
+  throw SysError("set rlimit " + limit.name + " to " + std::to_string(limit.soft) + ":" +
+                     std::to_string(limit.hard),
+                 error);
+}
+
 }  // namespace
 
 void set_oom_score(pid_t pid, int32_t score, bool rootless) {
@@ -53,9 +61,11 @@ void set_oom_score(pid_t pid, int32_t score, bool rootless) {
 void apply_limits(pid_t pid, const ProcessPlan& plan) {
   for (const RlimitPlan& limit : plan.rlimits) {
     rlimit value{limit.soft, limit.hard};
-    if (::prlimit(pid, static_cast<__rlimit_resource>(limit.resource), &value, nullptr) < 0)
-      throw SysError("set rlimit " + limit.name + " to " + std::to_string(limit.soft) + ":" +
-                     std::to_string(limit.hard));
+    // Without CAP_SYS_RESOURCE prlimit(2) refuses a process of another user even what that one may
+    // do itself: see apply_own_rlimits.
+    if (::prlimit(pid, static_cast<__rlimit_resource>(limit.resource), &value, nullptr) < 0 &&
+        errno != EPERM)
+      throw_rlimit(limit);
   }
   if (plan.affinity_final)
     set_affinity(pid, *plan.affinity_final, "execCPUAffinity.final");
@@ -76,6 +86,18 @@ void apply_limits(pid_t pid, const ProcessPlan& plan) {
   if (plan.io_priority &&
       ::syscall(SYS_ioprio_set, ioprio_who_process, pid, static_cast<int>(*plan.io_priority)) < 0)
     throw SysError("set process.ioPriority");
+}
+
+void apply_own_rlimits(const ProcessPlan& plan) {
+  for (const RlimitPlan& limit : plan.rlimits) {
+    const auto resource = static_cast<__rlimit_resource>(limit.resource);
+    rlimit now{};
+    if (::getrlimit(resource, &now) == 0 && now.rlim_cur == limit.soft &&
+        now.rlim_max == limit.hard)
+      continue;
+    rlimit value{limit.soft, limit.hard};
+    if (::setrlimit(resource, &value) < 0) throw_rlimit(limit);
+  }
 }
 
 void apply_own_limits(const ProcessPlan& plan) {
