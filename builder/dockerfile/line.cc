@@ -57,7 +57,7 @@ void read_key_values(Node& node, std::string_view text, char escape) {
   if (!words[0].contains('=')) {
     // The old form: one name, and all the rest is its value.
     const std::vector<std::string> halves = split_blank(text, 2);
-    if (halves.size() < 2) throw Error(upper(node.keyword) + " must have two arguments");
+    if (halves.size() < 2) throw Error(upper(node.keyword) + " needs a name and a value, as NAME=VALUE");
     node.arguments = {halves[0], halves[1], ""};
     return;
   }

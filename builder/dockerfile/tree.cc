@@ -45,7 +45,7 @@ class TreeParser {
     std::string_view line;
     while (next_line(line)) top_level(line);
     if (tree_.nodes.empty()) {
-      throw DockerfileError(source_, source_.lines(1, 1), "file with no instructions");
+      throw DockerfileError(source_, source_.lines(1, 1), "no instructions: a Dockerfile begins with FROM");
     }
     return std::move(tree_);
   }

@@ -98,9 +98,9 @@ TEST_CASE("heredocs") {
 }
 
 TEST_CASE("what a tree refuses") {
-  CHECK(refusal("") == "Dockerfile:1: file with no instructions");
-  CHECK(refusal("# a\n\n") == "Dockerfile:1: file with no instructions");
-  CHECK(refusal("FROM a\nENV x\n") == "Dockerfile:2: ENV must have two arguments");
+  CHECK(refusal("") == "Dockerfile:1: no instructions: a Dockerfile begins with FROM");
+  CHECK(refusal("# a\n\n") == "Dockerfile:1: no instructions: a Dockerfile begins with FROM");
+  CHECK(refusal("FROM a\nENV x\n") == "Dockerfile:2: ENV needs a name and a value, as NAME=VALUE");
   CHECK(refusal("LABEL a=b c\n").contains("can't find = in \"c\""));
   std::string chain = "FROM a\n";
   for (int i = 0; i < 200000; ++i) chain += "ONBUILD ";

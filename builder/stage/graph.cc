@@ -257,7 +257,16 @@ bool Graph::fire_triggers(Stage& stage, const BaseConfig& base_config) {
     }
   } else if (stage.base.kind != Origin::Kind::scratch) {
     auto& config = base_configs_[stage.index];
-    if (base_config) config = base_config(stage.base);
+    if (base_config) {
+      try {
+        config = base_config(stage.base);
+      } catch (const dockerfile::DockerfileError&) {
+        throw;
+      } catch (const Error& error) {
+        // No such image, a registry's refusal: the FROM that asked for it is the place to look.
+        fail(stage.range, error.message());
+      }
+    }
     if (config) triggers = config->config.on_build;
   }
   if (stage.replaced || triggers.empty()) return false;

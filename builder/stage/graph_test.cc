@@ -188,7 +188,8 @@ TEST_CASE("the image that a stage builds") {
   CHECK(image.config.healthcheck->test == std::vector<std::string>{"CMD-SHELL", "curl x"});
   CHECK(image.author == "Jo <jo@x>");
   CHECK(image.config.env[0].starts_with("PATH=/x:/usr/local/sbin"));
-  CHECK(refusal("FROM a\nSTOPSIGNAL SIGNOPE\n") == "Dockerfile:2: invalid signal: 'SIGNOPE'");
+  CHECK(refusal("FROM a\nSTOPSIGNAL SIGNOPE\n") ==
+        "Dockerfile:2: invalid signal 'SIGNOPE': must be a name like SIGTERM or a number");
   CHECK(refusal("FROM a\nEXPOSE 70000\n").contains("invalid port '70000'"));
   CHECK(refusal("FROM a\nUSER ${who:?is needed}\n").contains("who: is needed"));
 }

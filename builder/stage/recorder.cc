@@ -186,7 +186,9 @@ void State::Recorder::operator()(dockerfile::Workdir& workdir) const {
 
 void State::Recorder::operator()(dockerfile::Stopsignal& stopsignal) const {
   if (!is_signal(stopsignal.signal)) {
-    throw dockerfile::Complaint("invalid signal: '" + stopsignal.signal + "'", stopsignal.signal);
+    throw dockerfile::Complaint(
+        "invalid signal '" + stopsignal.signal + "': must be a name like SIGTERM or a number",
+        stopsignal.signal);
   }
   config().stop_signal = stopsignal.signal;
   state.add_history("STOPSIGNAL " + stopsignal.signal, false);
