@@ -89,21 +89,6 @@ std::string last_words(int bundle) {
   return message;
 }
 
-// The texts by which podman and Docker, too, tell a command that cannot be run.
-int failure_code(const std::string& message) {
-  const auto says = [&](std::string_view text) { return message.find(text) != message.npos; };
-  if (says("executable file not found") || says("not found in $PATH")) return not_found;
-  if (says("exec")) {
-    if (says("no such file or directory") || says("not a directory")) return not_found;
-    if (says("permission denied") || says("Permission denied") || says("is a directory") ||
-        says("exec format error"))
-      return cannot_invoke;
-    if (says("No such file or directory") || says("Not a directory")) return not_found;
-    if (says("Is a directory") || says("Exec format error")) return cannot_invoke;
-  }
-  return own_failure;
-}
-
 std::string checked_name(const std::string& name) {
   const auto fine = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -142,7 +127,7 @@ int run(const Arguments& arguments) {
                   arguments.has("interactive") || arguments.has("tty"));
   // Without its pid file the container never started: the status is the runtime's own.
   if (status != 0 && !try_read_file_at(bundle.get(), "pid", 64))
-    status = failure_code(last_words(bundle.get()));
+    status = failed_start_code(last_words(bundle.get()));
   if (arguments.has("rm")) remove_bundle(store, made.directory);
   return status;
 }

@@ -225,6 +225,20 @@ void delete_container(const RuntimeCall& call) {
   wait_for(spawn(command(call, {"delete", "--force", call.id}), null.get(), null.get()));
 }
 
+int failed_start_code(std::string_view message) {
+  constexpr int own_failure = 125, cannot_invoke = 126, not_found = 127;
+  const auto says = [&](std::string_view text) { return message.find(text) != message.npos; };
+  if (says("executable file not found") || says("not found in $PATH")) return not_found;
+  if (!says("exec")) return own_failure;
+  if (says("no such file or directory") || says("not a directory")) return not_found;
+  if (says("permission denied") || says("Permission denied") || says("is a directory") ||
+      says("exec format error"))
+    return cannot_invoke;
+  if (says("No such file or directory") || says("Not a directory")) return not_found;
+  if (says("Is a directory") || says("Exec format error")) return cannot_invoke;
+  return own_failure;
+}
+
 std::string find_runtime(std::string_view wanted) {
   namespace fs = std::filesystem;
   const auto executable = [](const fs::path& p) { return access(p.c_str(), X_OK) == 0; };

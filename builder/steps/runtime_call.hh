@@ -45,6 +45,10 @@ struct RuntimeEnd {
   std::string message;     // the runtime's own last words
 };
 
+// What a runtime's message about a process that never ran means, by the texts that podman and
+// Docker, too, go by: 127 no such program, 126 not executable, else 125.
+int failed_start_code(std::string_view message);
+
 using LineSink = std::function<void(Stream, std::string_view)>;
 
 // `RUNTIME [arguments] run --bundle BUNDLE ID` with /dev/null as input. Lines (at most 64 KiB each;

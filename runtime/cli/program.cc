@@ -98,7 +98,11 @@ int run_program(int argc, char** argv, char** envp) {
     }
     const Verb* verb = find_verb(operands[0]);
     if (!verb) {
-      write_all(STDERR_FILENO, "No help topic for '" + operands[0] + "'\n", "standard error");
+      const Verb* meant = nearest_verb(operands[0]);
+      write_all(STDERR_FILENO,
+                "No help topic for '" + operands[0] + "'" +
+                    (meant ? "; did you mean '" + std::string(meant->name) + "'?" : "") + "\n",
+                "standard error");
       return 3;
     }
     std::string format = arguments.value("log-format");

@@ -1,5 +1,7 @@
 #include "runtime/cli/verbs.hh"
 
+#include <algorithm>
+
 namespace vessel::cli {
 
 const std::vector<Option>& global_options() {
@@ -40,6 +42,36 @@ const Verb* find_verb(std::string_view name) {
   for (const Verb& verb : verbs())
     if (verb.name == name) return &verb;
   return nullptr;
+}
+
+namespace {
+
+// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the other.
+size_t slips(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
+  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (size_t i = 1; i <= a.size(); ++i)
+    for (size_t j = 1; j <= b.size(); ++j) {
+      d[i][j] = std::min(
+          {d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  return d[a.size()][b.size()];
+}
+
+}  // namespace
+
+const Verb* nearest_verb(std::string_view name) {
+  const Verb* best = nullptr;
+  size_t least = std::min<size_t>(3, name.size() / 2 + 1);  // more is another word
+  for (const Verb& verb : verbs())
+    if (size_t n = slips(name, verb.name); !verb.hidden && n < least) {
+      least = n;
+      best = &verb;
+    }
+  return best;
 }
 
 }  // namespace vessel::cli

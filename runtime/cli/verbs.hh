@@ -11,6 +11,8 @@ namespace vessel::cli {
 const std::vector<Option>& global_options();
 const std::vector<Verb>& verbs();
 const Verb* find_verb(std::string_view name);
+// A visible verb whose name is a slip or two away from `name`; null when there is none.
+const Verb* nearest_verb(std::string_view name);
 
 // One each file.
 Verb create_verb();
