@@ -19,7 +19,11 @@ extern const Verb history_verb;
 extern const Verb images_verb;
 extern const Verb import_verb;
 extern const Verb inspect_verb;
+extern const Verb login_verb;
+extern const Verb logout_verb;
 extern const Verb prune_verb;
+extern const Verb pull_verb;
+extern const Verb push_verb;
 extern const Verb rmi_verb;
 extern const Verb tag_verb;
 extern const Verb version_verb;
@@ -40,6 +44,10 @@ const Verb* const table[] = {
     &build_verb,
     &run_verb,
     &bundle_verb,
+    &pull_verb,
+    &push_verb,
+    &login_verb,
+    &logout_verb,
     &images_verb,
     &tag_verb,
     &rmi_verb,

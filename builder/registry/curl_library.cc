@@ -35,6 +35,11 @@ CurlLibrary open_library() {
   load(library, "curl_easy_strerror", c.easy_strerror);
   load(library, "curl_slist_append", c.slist_append);
   load(library, "curl_slist_free_all", c.slist_free_all);
+  load(library, "curl_url", c.url);
+  load(library, "curl_url_cleanup", c.url_cleanup);
+  load(library, "curl_url_set", c.url_set);
+  load(library, "curl_url_get", c.url_get);
+  load(library, "curl_free", c.free);
   load(library, "curl_multi_init", c.multi_init);
   load(library, "curl_multi_cleanup", c.multi_cleanup);
   load(library, "curl_multi_add_handle", c.multi_add_handle);

@@ -42,22 +42,6 @@ int arm_level(const oci::Platform& p) {
   return p.variant.size() == 2 && p.variant[0] == 'v' ? p.variant[1] - '0' : 7;
 }
 
-const oci::Descriptor* choose(const oci::Index& index, const oci::Platform& wanted) {
-  const oci::Descriptor* best = nullptr;
-  for (const oci::Descriptor& d : index.manifests) {
-    if (!is_manifest(d) && !is_index(d)) continue;
-    if (d.platform) {
-      if (!platform_matches(wanted, *d.platform)) continue;
-      // Of several that fit the highest variant is meant.
-      if (best && best->platform && arm_level(*best->platform) >= arm_level(*d.platform)) continue;
-      best = &d;
-    } else if (index.manifests.size() == 1) {
-      best = &d;
-    }
-  }
-  return best;
-}
-
 void hold_or_throw(Store& store, const oci::Descriptor& d, std::string_view what) {
   if (!store.hold(d.digest))
     throw Error(std::string(what) + " " + d.digest.text() + " is not in store " + store.path());
@@ -85,6 +69,22 @@ bool platform_matches(const oci::Platform& wanted, const oci::Platform& offered)
     return p.variant == "v8" || p.variant == "v1" ? std::string() : p.variant;
   };
   return level(offered).empty() || level(offered) == level(wanted);
+}
+
+const oci::Descriptor* choose_platform(const oci::Index& index, const oci::Platform& wanted) {
+  const oci::Descriptor* best = nullptr;
+  for (const oci::Descriptor& d : index.manifests) {
+    if (!is_manifest(d) && !is_index(d)) continue;
+    if (d.platform) {
+      if (!platform_matches(wanted, *d.platform)) continue;
+      // Of several that fit the highest variant is meant.
+      if (best && best->platform && arm_level(*best->platform) >= arm_level(*d.platform)) continue;
+      best = &d;
+    } else if (index.manifests.size() == 1) {
+      best = &d;
+    }
+  }
+  return best;
 }
 
 std::optional<NamedImage> find_image(const Store& store, std::string_view text) {
@@ -132,7 +132,7 @@ Image load_image(Store& store, const oci::Descriptor& top, std::string name,
     const std::string file = "index " + image.manifest_blob.digest.text();
     if (depth == 4) throw Error(file + ": nested too deeply");
     const oci::Index index = oci::read_index(store.read_blob(image.manifest_blob.digest), file);
-    const oci::Descriptor* chosen = choose(index, wanted);
+    const oci::Descriptor* chosen = choose_platform(index, wanted);
     if (chosen == nullptr)
       throw Error("image " + image.name + " has no manifest for " + oci::platform_text(wanted));
     image.manifest_blob = *chosen;

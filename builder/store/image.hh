@@ -28,6 +28,9 @@ oci::Platform host_platform();
 // compatible).
 bool platform_matches(const oci::Platform& wanted, const oci::Platform& offered);
 
+// The entry of an index that serves a wish for `wanted` best, null when none does.
+const oci::Descriptor* choose_platform(const oci::Index& index, const oci::Platform& wanted);
+
 // The entry that a person means by `text`, without holding or reading it further; see
 // try_load_image(). Throws Error when `text` is ambiguous.
 std::optional<NamedImage> find_image(const Store& store, std::string_view text);
