@@ -8,6 +8,7 @@
 #include <atomic>
 #include <nlohmann/json.hpp>
 
+#include "builder/cli/build_registry.hh"
 #include "builder/cli/build_request.hh"
 #include "builder/cli/build_sources.hh"
 #include "builder/cli/output.hh"
@@ -152,7 +153,8 @@ class Build {
     if (const auto status = lint(file, sources)) return *status;
     warn_of_syntax(file, *progress_);
     solve::Layers layers(store_, request_.compression, request_.copy_snapshots);
-    solve::Images images(store_, request_, {});
+    BuildRegistry registry(store_, *progress_, cancel);
+    solve::Images images(store_, request_, registry.puller());
     images.set_stages(stage_names(file));
     const stage::Graph graph(file, request_.inputs, [&](const stage::Origin& origin) {
       return base_config(images, origin);
@@ -163,7 +165,7 @@ class Build {
     solve::Solver solver(request_, graph, layers, images, cache, *progress_, cancel,
                          sources.context, work, memo.get());
     const solve::Built built = solver.run();
-    deliver(layers, built);
+    deliver(layers, built, registry);
     return 0;
   }
 
@@ -202,7 +204,7 @@ class Build {
     return images.get(origin, 0)->config;
   }
 
-  void deliver(solve::Layers& layers, const solve::Built& built) {
+  void deliver(solve::Layers& layers, const solve::Built& built, BuildRegistry& registry) {
     bool wants_image = outputs_.empty() || !tags_.empty();
     for (const BuildOutput& o : outputs_)
       wants_image =
@@ -217,6 +219,7 @@ class Build {
       progress_->end(id, Outcome::done);
     }
     for (const BuildOutput& output : outputs_) write_output(layers, built, image, output);
+    if (std::ranges::any_of(outputs_, &BuildOutput::push)) registry.push(image.manifest, tags_);
     if (const auto path = arguments_.value("iidfile"); path && wants_image)
       write_file_atomic(AT_FDCWD, *path, image.config.text());
     if (const auto path = arguments_.value("metadata-file"); path && wants_image)
@@ -337,7 +340,7 @@ constexpr Option options[] = {
     {.letter = 'o',
      .name = "output",
      .argument = "type=T[,dest=D]",
-     .help = "where the result goes: image, oci, docker, tar, local",
+     .help = "where the result goes: image, registry, oci, docker, tar, local",
      .repeated = true},
     {.name = "compression",
      .argument = "KIND",

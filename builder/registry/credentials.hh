@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "builder/registry/secret.hh"
+#include "builder/sys/secret.hh"
 
 namespace kiln {
 

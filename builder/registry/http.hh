@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "builder/registry/secret.hh"
+#include "builder/sys/secret.hh"
 #include "builder/registry/url.hh"
 #include "builder/sys/error.hh"
 

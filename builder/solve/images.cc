@@ -159,13 +159,24 @@ std::shared_ptr<const Image> Images::get(const stage::Origin& origin, StepId ste
 std::shared_ptr<const Image> Images::find(const std::string& name, const oci::Platform& platform,
                                           StepId step) {
   const Reference reference = require_reference(name);
+  const bool may_pull = request_.pull != PullPolicy::never && puller_;
   // What stands in the store under a digest is that digest: asking again could change nothing.
-  const bool ask = request_.pull == PullPolicy::always && reference.digest.empty() && puller_;
-  if (!ask)
-    if (auto image = try_load_image(store_, reference.text(), platform))
-      return std::make_shared<const Image>(std::move(*image));
-  if (request_.pull != PullPolicy::never && puller_) {
-    puller_(reference, platform, step);
+  if (!may_pull || request_.pull != PullPolicy::always || !reference.digest.empty()) {
+    try {
+      if (auto image = try_load_image(store_, reference.text(), platform))
+        return std::make_shared<const Image>(std::move(*image));
+    } catch (const Error&) {
+      // There, but not for this platform, or not whole: a registry may have the rest.
+      if (!may_pull) throw;
+    }
+  }
+  if (may_pull) {
+    try {
+      puller_(reference, platform, step);
+    } catch (const Error& error) {
+      throw Error("no image " + reference.familiar() + " in the store" +
+                  near_names(store_, reference, stages_) + "; pull: " + error.message());
+    }
     return std::make_shared<const Image>(load_image(store_, reference.text(), platform));
   }
   throw Error("no image " + reference.familiar() + " in the store" +

@@ -14,6 +14,7 @@
 #include "builder/steps/copy_plan.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/secret.hh"
 #include "oci-spec/digest.hh"
 
 namespace kiln {
@@ -50,11 +51,6 @@ void lock(int fd, const Cancellation& cancel) {
 }
 
 }  // namespace
-
-void Secret::wipe() noexcept {
-  if (!value_.empty()) explicit_bzero(value_.data(), value_.size());
-  value_.clear();
-}
 
 RunMounts::RunMounts(const std::string& parent_directory, const std::string& cache_root)
     : parent_(open(parent_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),

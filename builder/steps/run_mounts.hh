@@ -16,20 +16,6 @@
 
 namespace kiln {
 
-// A value that is never printed, compared with care, and overwritten when it goes.
-class Secret {
- public:
-  explicit Secret(std::string value) : value_(std::move(value)) {}
-  Secret(Secret&& other) noexcept : value_(std::move(other.value_)) { other.wipe(); }
-  Secret& operator=(Secret&&) = delete;
-  ~Secret() { wipe(); }
-  const std::string& reveal() const { return value_; }
-
- private:
-  void wipe() noexcept;
-  std::string value_;
-};
-
 // Where `--secret id=…` finds its value: exactly one is set.
 struct SecretSource {
   std::string file;
