@@ -31,7 +31,7 @@ int bundle(const Arguments& arguments) {
   const Image image = load_image(store, operands[0], platform);
   BundleOptions wanted;
   const auto after = arguments.after_dashes();
-  wanted.container = container_options(arguments, {after.begin(), after.end()});
+  wanted.container = container_options(arguments, {after.begin(), after.end()}, "none");
   const auto snapshots = snapshots_for_bundle(store, arguments.text("rootfs"));
   wanted.snapshots = snapshots.get();
   make_bundle(store, image, operands[1], wanted);

@@ -1,11 +1,15 @@
 #include "builder/cli/container_options.hh"
 
+#include <elf.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 
+#include "builder/steps/container_network.hh"
 #include "builder/sys/file.hh"
 
 namespace kiln::cli {
@@ -45,9 +49,79 @@ void read_env_file(std::vector<std::string>& env, const std::string& file) {
   }
 }
 
+void set_network(ContainerOptions& o, const Arguments& arguments, std::string_view initial) {
+  for (const std::string& text : arguments.values("publish"))
+    for (PublishedPort& port : parse_published(text)) o.ports.push_back(std::move(port));
+  const std::string kind =
+      arguments.value("network").value_or(o.ports.empty() ? std::string(initial) : "default");
+  if (kind == "default" || kind == "bridge" || kind == "pasta") {
+    o.network = BundleNetwork::connected;
+  } else if (kind == "host") {
+    o.network = BundleNetwork::host;
+  } else if (kind == "none" || kind == "own") {
+    o.network = BundleNetwork::none;
+  } else if (kind.starts_with("ns:/")) {
+    o.network = BundleNetwork::joined;
+    o.network_path = kind.substr(3);
+    const Fd file(open(o.network_path.c_str(), O_PATH | O_CLOEXEC));
+    if (!file) throw SysError("--network " + kind + ": open " + o.network_path);
+  } else {
+    throw UsageError("--network: '" + kind +
+                     "' is unknown, expected default, host, none or ns:PATH");
+  }
+  if (!o.ports.empty() && o.network == BundleNetwork::host)
+    throw UsageError("--publish: with --network host every port is the host's already");
+  if (!o.ports.empty() && o.network != BundleNetwork::connected)
+    throw UsageError("--publish: not with --network " + kind);
+  if (o.network == BundleNetwork::connected) find_pasta();
+  claim_ports(o.ports);
+}
+
+void set_security(ContainerOptions& o, const std::vector<std::string>& options) {
+  for (const std::string& text : options) {
+    const size_t sign = text.find_first_of("=:");
+    const std::string name = text.substr(0, sign);
+    const std::string value = sign == text.npos ? "" : text.substr(sign + 1);
+    if (name == "no-new-privileges" && (value.empty() || value == "true" || value == "false"))
+      o.no_new_privileges = value != "false";
+    else if (text == "seccomp=unconfined")
+      o.seccomp = false;
+    else if (name == "apparmor" && !value.empty())
+      o.apparmor_profile = value == "unconfined" ? "" : value;
+    else
+      throw UsageError("--security-opt: '" + text +
+                       "' is unknown, expected no-new-privileges, seccomp=unconfined or "
+                       "apparmor=PROFILE");
+  }
+}
+
+// Inside the container the host's libraries are not there.
+bool is_static_program(const std::string& path) {
+  const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  Elf64_Ehdr header{};
+  if (!file || pread(file.get(), &header, sizeof header, 0) != sizeof header ||
+      std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64)
+    return false;
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr part{};
+    const auto at = static_cast<off_t>(header.e_phoff + uint64_t{i} * header.e_phentsize);
+    if (pread(file.get(), &part, sizeof part, at) != sizeof part || part.p_type == PT_INTERP)
+      return false;
+  }
+  return true;
+}
+
+std::string find_init() {
+  for (const char* path : {"/usr/bin/tini-static", "/usr/bin/catatonit", "/usr/libexec/catatonit",
+                           "/usr/bin/docker-init", "/usr/libexec/docker-init"})
+    if (is_static_program(path)) return path;
+  throw Error("--init needs tini-static or catatonit: install the package tini or catatonit");
+}
+
 }  // namespace
 
-ContainerOptions container_options(const Arguments& arguments, std::vector<std::string> args) {
+ContainerOptions container_options(const Arguments& arguments, std::vector<std::string> args,
+                                   std::string_view network) {
   ContainerOptions o;
   for (const std::string& file : arguments.values("env-file")) read_env_file(o.env, file);
   for (const std::string& text : arguments.values("env")) add_env(o.env, text, "--env");
@@ -59,18 +133,16 @@ ContainerOptions container_options(const Arguments& arguments, std::vector<std::
   o.user = arguments.text("user");
   o.workdir = arguments.text("workdir");
   o.hostname = arguments.text("hostname");
-  for (const std::string& text : arguments.values("volume")) {
-    BindVolume volume = parse_volume(text);
-    if (!volume.source.starts_with('/'))
-      throw UsageError("--volume " + text +
-                       ": named volumes are not available here, give a path "
-                       "that starts with / or ./");
-    o.volumes.push_back(std::move(volume));
-  }
   o.tmpfs = arguments.values("tmpfs");
+  for (const std::string& text : arguments.values("volume"))
+    o.volumes.push_back(parse_volume(text));
+  for (const std::string& text : arguments.values("mount")) add_mount_option(o, text);
   o.read_only = arguments.has("read-only");
   o.tty = arguments.has("tty");
-  o.network = arguments.text("network") == "host" ? BundleNetwork::host : BundleNetwork::own;
+  set_network(o, arguments, network);
+  set_security(o, arguments.values("security-opt"));
+  o.stop_signal = arguments.text("stop-signal");
+  if (arguments.has("init")) o.init = find_init();
   if (const auto size = arguments.value("memory")) o.memory = parse_size(*size, "--memory");
   if (const auto cpus = arguments.value("cpus")) o.cpu_quota = cpu_quota(*cpus);
   if (const auto pids = arguments.value("pids-limit"))

@@ -33,10 +33,14 @@ inline constexpr std::array container_rows = {
            .help = "working directory in the container"},
     Option{.letter = 'v',
            .name = "volume",
-           .argument = "SOURCE:DIR[:ro]",
-           .help = "bind mount",
+           .argument = "[SOURCE:]DIR[:ro]",
+           .help = "a host path (with a slash) or a volume by name",
            .repeated = true,
            .completes = Completes::file},
+    Option{.name = "mount",
+           .argument = "KEY=VALUE,...",
+           .help = "type=bind|volume|tmpfs,source=,target=,ro",
+           .repeated = true},
     Option{.name = "tmpfs",
            .argument = "DIR[:OPTION,...]",
            .help = "size=, mode=, exec ...",
@@ -47,13 +51,22 @@ inline constexpr std::array container_rows = {
     Option{.name = "pids-limit", .argument = "NUMBER", .help = "-1 for none"},
     Option{.name = "cap-add", .argument = "CAPABILITY", .help = "or ALL", .repeated = true},
     Option{.name = "cap-drop", .argument = "CAPABILITY", .help = "or ALL", .repeated = true},
+    Option{.name = "security-opt",
+           .argument = "OPTION",
+           .help = "no-new-privileges, seccomp=unconfined, apparmor=PROFILE",
+           .repeated = true},
     Option{.name = "hostname", .argument = "NAME", .help = "[random]"},
+    Option{.name = "stop-signal", .argument = "SIGNAL", .help = "instead of the image's"},
+    Option{.name = "init", .help = "an init as process 1: tini or catatonit of the host"},
     Option{.letter = 't', .name = "tty", .help = "a terminal"},
     Option{.name = "network",
            .argument = "KIND",
-           .help = "own: only a loopback",
-           .initial = "own",
-           .choices = "own|none|host"},
+           .help = "default (pasta), host, none (a loopback), ns:PATH"},
+    Option{.letter = 'p',
+           .name = "publish",
+           .argument = "[IP:]HOST:PORT[/udp]",
+           .help = "a port of the container on the host",
+           .repeated = true},
     Option{.name = "rootfs",
            .argument = "KIND",
            .help = "how the root filesystem is made",
@@ -71,7 +84,9 @@ constexpr std::array<Option, N + container_rows.size()> with_container_rows(
   return all;
 }
 
-// Throws UsageError and Error. `args` replace the image's CMD.
-ContainerOptions container_options(const Arguments& arguments, std::vector<std::string> args);
+// Throws UsageError and Error. `args` replace the image's CMD; `network` is what --network means
+// when neither it nor -p is given. Looks for pasta where the container needs it.
+ContainerOptions container_options(const Arguments& arguments, std::vector<std::string> args,
+                                   std::string_view network);
 
 }  // namespace kiln::cli

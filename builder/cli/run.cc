@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
@@ -21,13 +22,19 @@ namespace {
 constexpr int own_failure = 125, cannot_invoke = 126, not_found = 127;  // as docker run
 
 constexpr auto options = with_container_rows(std::array{
-    Option{.name = "rm", .help = "remove the container's files when it has ended"},
+    Option{.letter = 'd', .name = "detach", .help = "in the background; prints the name"},
+    Option{.name = "rm", .help = "delete the container when it has ended"},
     Option{.name = "name", .argument = "NAME", .help = "of the container [random]"},
     Option{.letter = 'i', .name = "interactive", .help = "keep standard input open"},
+    Option{.name = "restart", .argument = "no", .help = "nothing here restarts containers"},
     Option{.name = "runtime",
            .argument = "PROGRAM",
            .help = "OCI runtime [vessel beside kiln, or in PATH]",
            .completes = Completes::file},
+    Option{.name = "root",
+           .argument = "DIR",
+           .help = "the runtime's directory for states",
+           .completes = Completes::directory},
     Option{.name = "platform", .argument = "OS/ARCH[/VARIANT]", .help = "of an image for several"},
 });
 
@@ -46,6 +53,9 @@ int run_runtime(const std::vector<std::string>& words, bool interactive) {
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   const pid_t parent = getpid();
+  // The runtime restores the terminal itself unless it is killed.
+  termios terminal{};
+  const bool has_terminal = tcgetattr(STDIN_FILENO, &terminal) == 0;
   const pid_t child = fork();
   if (child < 0) throw SysError("fork");
   if (child == 0) {
@@ -70,13 +80,14 @@ int run_runtime(const std::vector<std::string>& words, bool interactive) {
       kill(child, signal);
     }
   }
+  if (has_terminal && WIFSIGNALED(status)) tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
   sigprocmask(SIG_SETMASK, &before, nullptr);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 // What the runtime wrote to its log last: why it failed.
-std::string last_words(int bundle) {
-  const std::string log = try_read_file_at(bundle, "runtime.log", size_t{1} << 20).value_or("");
+std::string last_words(int directory) {
+  const std::string log = try_read_file_at(directory, "log", size_t{1} << 20).value_or("");
   std::string message;
   for (size_t at = 0; at < log.size();) {
     const size_t end = std::min(log.find('\n', at), log.size());
@@ -99,9 +110,71 @@ std::string checked_name(const std::string& name) {
   return name;
 }
 
+// Where the runtime tells how it went; not in the bundle, which ends with its container.
+class RunDirectory {
+ public:
+  explicit RunDirectory(const Store& store)
+      : parent_(open(store.sub_directory("runs").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+        name_(random_name()),
+        path_(store.sub_directory("runs") + "/" + name_) {
+    if (!parent_) throw SysError("open runs");
+    make_dir_at(parent_.get(), name_, 0700);
+    directory_ = open_dir_at(parent_.get(), name_);
+  }
+  ~RunDirectory() {
+    for (const char* file : {"log", "pid"}) unlinkat(directory_.get(), file, 0);
+    unlinkat(parent_.get(), name_.c_str(), AT_REMOVEDIR);
+  }
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  const std::string& path() const { return path_; }
+  int fd() const { return directory_.get(); }
+
+ private:
+  Fd parent_;
+  std::string name_, path_;
+  Fd directory_;
+};
+
+// One that died before its container was made, or was of an earlier boot, is in nobody's way.
+void make_room(Store& store, const std::string& name, const std::string& directory) {
+  if (access(directory.c_str(), F_OK) != 0) return;
+  remove_dead_bundles(store);
+  if (access(directory.c_str(), F_OK) == 0)
+    throw Error("the name " + name +
+                " is in use by another container; choose another one with "
+                "--name, or remove that with 'vessel delete " +
+                name + "'");
+}
+
+// vessel's own options stand in for Docker's daemon; other runtimes get what they know.
+std::vector<std::string> run_words(const Arguments& arguments, bool is_vessel) {
+  const bool rm = arguments.has("rm");
+  if (!arguments.has("detach"))
+    return rm ? std::vector<std::string>{"run"} : std::vector<std::string>{"run", "--keep"};
+  if (is_vessel) {
+    std::vector<std::string> words = {"run", "--detach", "--log-output", "auto"};
+    if (rm) words.emplace_back("--rm");
+    return words;
+  }
+  if (rm || arguments.has("tty"))
+    throw UsageError("--detach with --rm or --tty needs vessel as the runtime");
+  return {"run", "--detach"};
+}
+
+bool is_vessel(const std::string& runtime) {
+  return runtime.substr(runtime.rfind('/') + 1).starts_with("vessel");
+}
+
 int run(const Arguments& arguments) {
   const auto& operands = arguments.operands();
+  if (const std::string restart = arguments.text("restart"); !restart.empty() && restart != "no")
+    throw UsageError("--restart " + restart +
+                     ": there is no daemon to do it; let systemd run 'kiln run --rm' in a unit "
+                     "with Restart=");
   const std::string runtime = find_runtime(arguments.text("runtime"));
+  const std::vector<std::string> verb = run_words(arguments, is_vessel(runtime));
   Store store(Store::default_directory(arguments.text("store")));
   std::optional<oci::Platform> platform;
   if (const auto text = arguments.value("platform")) {
@@ -111,24 +184,35 @@ int run(const Arguments& arguments) {
   const Image image = load_image(store, operands[0], platform);
   const std::string name =
       arguments.has("name") ? checked_name(arguments.text("name")) : "kiln-" + random_name();
+  const std::string directory = store.sub_directory("bundles") + "/" + name;
+  make_room(store, name, directory);
+  const bool detach = arguments.has("detach"), rm = arguments.has("rm");
   BundleOptions wanted;
-  wanted.container = container_options(arguments, {operands.begin() + 1, operands.end()});
+  wanted.container =
+      container_options(arguments, {operands.begin() + 1, operands.end()}, "default");
   wanted.container_name = name;
-  wanted.ends_with_process = arguments.has("rm");
+  wanted.ends_with_process = rm && !detach;
+  wanted.ends_with_container = true;
+  wanted.remove_volumes = rm;
   const auto snapshots = snapshots_for_bundle(store, arguments.text("rootfs"));
   wanted.snapshots = snapshots.get();
-  const MadeBundle made =
-      make_bundle(store, image, store.sub_directory("bundles") + "/" + name, wanted);
+  const MadeBundle made = make_bundle(store, image, directory, wanted);
 
-  const Fd bundle(open(made.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const RunDirectory told(store);
+  std::vector<std::string> words = {runtime, "--log", told.path() + "/log", "--log-format", "json"};
+  if (const auto root = arguments.value("root")) words.insert(words.end(), {"--root", *root});
+  words.insert(words.end(), verb.begin(), verb.end());
+  words.insert(words.end(), {"--bundle", made.directory, "--pid-file", told.path() + "/pid", name});
   int status =
-      run_runtime({runtime, "--log", made.directory + "/runtime.log", "--log-format", "json", "run",
-                   "--bundle", made.directory, "--pid-file", made.directory + "/pid", name},
-                  arguments.has("interactive") || arguments.has("tty"));
-  // Without its pid file the container never started: the status is the runtime's own.
-  if (status != 0 && !try_read_file_at(bundle.get(), "pid", 64))
-    status = failed_start_code(last_words(bundle.get()));
-  if (arguments.has("rm")) remove_bundle(store, made.directory);
+      run_runtime(words, !detach && (arguments.has("interactive") || arguments.has("tty")));
+  // Without its pid file the container never started: the status is the runtime's own. In the
+  // background any failure is.
+  const bool started = try_read_file_at(told.fd(), "pid", 64).has_value();
+  if (status != 0 && (detach || !started)) status = failed_start_code(last_words(told.fd()));
+  if (status == 0 && detach) print(name + "\n");
+  // The hook of the bundle did it already, unless the runtime came to nothing before.
+  if ((status != 0 && !started) || (rm && !detach))
+    if (access(made.directory.c_str(), F_OK) == 0) remove_bundle(store, made.directory, true);
   return status;
 }
 
@@ -138,9 +222,11 @@ extern const Verb run_verb;
 const Verb run_verb{
     .name = "run",
     .operands = "IMAGE [ARG...]",
-    .summary = "Run an image in the foreground through an OCI runtime.",
+    .summary = "Run an image as a container through an OCI runtime.",
     .options = options,
-    .examples = "kiln run --rm my-app test",
+    .examples =
+        "kiln run --rm -it debian:12 bash\n"
+        "kiln run -d --name web -p 8080:80 -v data:/var/lib/web my-web",
     .least = 1,
     .stop_at_operand = true,
     .error_exit = own_failure,

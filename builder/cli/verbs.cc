@@ -15,6 +15,8 @@ extern const Verb completion_verb;
 extern const Verb debug_verb;
 extern const Verb help_verb;
 extern const Verb fsck_verb;
+extern const Verb hook_verb;
+extern const Verb volume_verb;
 extern const Verb history_verb;
 extern const Verb images_verb;
 extern const Verb import_verb;
@@ -52,6 +54,7 @@ const Verb* const table[] = {
     &tag_verb,
     &rmi_verb,
     &prune_verb,
+    &volume_verb,
     &history_verb,
     &inspect_verb,
     &diff_verb,
@@ -64,6 +67,7 @@ const Verb* const table[] = {
     &version_verb,
     &help_verb,
     &completion_verb,
+    &hook_verb,
 };
 // clang-format on
 

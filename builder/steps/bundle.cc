@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 #include "builder/layer/apply.hh"
 #include "builder/layer/decompress.hh"
+#include "builder/steps/container_network.hh"
+#include "builder/store/volumes.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
@@ -103,12 +106,110 @@ void write_network_files(int bundle, const std::string& hostname, BundleNetwork 
       "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t" + hostname +
       "\n";
   std::string resolv;
-  if (network == BundleNetwork::host) {
+  if (network == BundleNetwork::host)
     hosts = try_read_file_at(AT_FDCWD, "/etc/hosts", size_t{1} << 20).value_or(hosts);
+  if (network != BundleNetwork::none)
     resolv = try_read_file_at(AT_FDCWD, "/etc/resolv.conf", size_t{1} << 20).value_or("");
-  }
+  if (network == BundleNetwork::connected) resolv = container_resolv_conf(resolv);
   write_file_atomic(bundle, "hosts", hosts);
   write_file_atomic(bundle, "resolv.conf", resolv);
+}
+
+std::string own_program() {
+  std::error_code failed;
+  const std::string path = std::filesystem::read_symlink("/proc/self/exe", failed);
+  if (failed) throw Error("/proc/self/exe: " + failed.message());
+  return path;
+}
+
+// kiln itself is the program of the hooks: see cli/hook.cc.
+void add_hooks(oci::Config& config, const Store& store, const BundleOptions& options) {
+  constexpr int64_t timeout = 60;  // seconds
+  const char* path = getenv("PATH");
+  const std::vector<std::string> env = {std::string("PATH=") +
+                                        (path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path)};
+  const bool connected = options.container.network == BundleNetwork::connected;
+  if (connected) {
+    oci::Hook up{own_program(), {"kiln", "hook", "connect", "--"}, env, timeout};
+    for (std::string& word : pasta_arguments(options.container.ports))
+      up.args.push_back(std::move(word));
+    config.hooks.create_runtime.push_back(std::move(up));
+  }
+  if (!connected && !options.ends_with_container) return;
+  oci::Hook down{own_program(), {"kiln", "hook", "disconnect"}, env, timeout};
+  if (options.ends_with_container)
+    down.args.insert(down.args.end(), {"--store", store.path(), "--rm"});
+  if (options.remove_volumes) down.args.emplace_back("--volumes");
+  config.hooks.poststop.push_back(std::move(down));
+}
+
+// ---- volumes ------------------------------------------------------------------------------------
+
+bool is_mounted(const ContainerOptions& options, const std::string& destination) {
+  const auto same = [&](std::string path) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    return path == destination;
+  };
+  return std::ranges::any_of(options.volumes,
+                             [&](const BindVolume& v) { return same(v.destination); }) ||
+         std::ranges::any_of(options.tmpfs,
+                             [&](const std::string& t) { return same(t.substr(0, t.find(':'))); });
+}
+
+// Gives every volume of the store its name: an anonymous one to each VOLUME of the image that
+// nothing else is mounted on. Outer destinations come first.
+void name_volumes(ContainerOptions& options, const oci::ImageConfig& image) {
+  for (std::string destination : image.config.volumes) {
+    while (destination.size() > 1 && destination.ends_with('/')) destination.pop_back();
+    if (!destination.starts_with('/') || destination == "/" || is_mounted(options, destination))
+      continue;
+    BindVolume volume;
+    volume.destination = destination;
+    volume.of_store = true;
+    options.volumes.push_back(std::move(volume));
+  }
+  std::ranges::stable_sort(options.volumes, {}, [](const BindVolume& v) {
+    return std::ranges::count(v.destination, '/');
+  });
+}
+
+// The volume in place of its name, so that what follows sees host paths only. Held by the lease
+// before anybody could prune it: under the caller's lock.
+void make_volumes(Volumes& volumes, ContainerOptions& options, BundleLease& lease,
+                  std::vector<std::string>& names) {
+  for (BindVolume& volume : options.volumes) {
+    names.emplace_back();
+    if (!volume.of_store) continue;
+    const bool anonymous = volume.source.empty();
+    const std::string name =
+        anonymous ? random_name() + random_name() + random_name() + random_name() : volume.source;
+    volume.source = volumes.open_or_create(name, anonymous).path;
+    lease.held.push_back(volume_thing(name));
+    names.back() = name;
+  }
+}
+
+void fill_volumes(Volumes& volumes, const ContainerOptions& options,
+                  const std::vector<std::string>& names, int root) {
+  for (size_t i = 0; i < options.volumes.size(); ++i) {
+    const BindVolume& volume = options.volumes[i];
+    if (names[i].empty() || volume.no_copy) continue;
+    // Resolved in the root, and only a directory: what a link or a device leads to is none.
+    if (const auto from = try_open_in_root(root, volume.destination, O_RDONLY | O_DIRECTORY))
+      volumes.fill(names[i], from->get());
+  }
+}
+
+void make_sources(const ContainerOptions& options) {
+  for (const BindVolume& volume : options.volumes) {
+    if (volume.of_store) continue;
+    std::error_code failed;
+    if (std::filesystem::exists(volume.source, failed)) continue;
+    if (volume.make_source) std::filesystem::create_directories(volume.source, failed);
+    if (failed || !volume.make_source)
+      throw Error("mount " + volume.destination + ": the source " + volume.source +
+                  (failed ? ": " + failed.message() : " does not exist"));
+  }
 }
 
 void add_file_mounts(oci::Config& config, const std::string& directory) {
@@ -123,6 +224,7 @@ void add_file_mounts(oci::Config& config, const std::string& directory) {
 }
 
 void remove_directory(const std::string& directory) {
+  disconnect_network(directory);
   const std::string root = directory + "/rootfs";
   // Only a mount of ours; a directory that was never mounted says EINVAL.
   while (umount2(root.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) continue;
@@ -131,6 +233,18 @@ void remove_directory(const std::string& directory) {
   const Fd parent(open(path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!parent) throw SysError("open " + path.parent_path().string());
   remove_tree_at(parent.get(), path.filename());
+}
+
+void remove_anonymous_volumes(const Store& store, const std::vector<std::string>& held) {
+  Volumes volumes(store);
+  for (const Volume& volume : volumes.list()) {
+    if (!volume.anonymous || std::ranges::find(held, volume_thing(volume.name)) == held.end())
+      continue;
+    try {
+      volumes.remove(volume.name);
+    } catch (const Error&) {  // another container took it over by its name
+    }
+  }
 }
 
 std::string absolute(const std::string& directory) {
@@ -143,9 +257,15 @@ void fill_bundle(Store& store, const Image& image, const BundleOptions& options,
                  MadeBundle& made) {
   const Fd bundle(open(made.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!bundle) throw SysError("open " + made.directory);
+  ContainerOptions container = options.container;
+  name_volumes(container, image.config);
+  make_sources(container);
+  Volumes volumes(store);
+  std::vector<std::string> volume_names;
   {
     // Both or neither, as collection sees it.
     const CollectLock lock(store.records(), CollectLock::Mode::shared);
+    make_volumes(volumes, container, lease, volume_names);
     write_file_atomic(bundle.get(), marker, lease.name + "\n");
     write_bundle_lease(store.records(), lease);
   }
@@ -162,12 +282,15 @@ void fill_bundle(Store& store, const Image& image, const BundleOptions& options,
   const Fd root = open_dir_at(bundle.get(), "rootfs");
   if (!made.overlay) unpack(store, image, root.get());
 
-  ContainerOptions container = options.container;
+  fill_volumes(volumes, container, volume_names, root.get());
+
   if (container.hostname.empty()) container.hostname = lease.name.substr(0, 12);
   oci::Config config = container_config(image.config, container, root.get());
   make_directories_in_root(root.get(), config.process->cwd);
   write_network_files(bundle.get(), container.hostname, container.network);
   add_file_mounts(config, made.directory);
+  add_hooks(config, store, options);
+  if (!image.name.empty()) config.annotations["org.opencontainers.image.ref.name"] = image.name;
   write_file_atomic(bundle.get(), "config.json", oci::write(config, 2));
 }
 
@@ -184,6 +307,8 @@ MadeBundle make_bundle(Store& store, const Image& image, const std::string& dire
   lease.image = image.name;
   lease.container = options.container_name;
   lease.held = {image.top.digest.text(), image.manifest_blob.digest.text()};
+  // The runtime's state, by which the container is known, does not outlive the boot.
+  if (options.ends_with_container) lease.boot = boot_id();
   if (options.ends_with_process) {
     lease.pid = getpid();
     lease.start = process_start(lease.pid);
@@ -196,20 +321,25 @@ MadeBundle make_bundle(Store& store, const Image& image, const std::string& dire
     } catch (const Error&) {  // the first failure is the one to tell
     }
     remove_bundle_lease(store.records(), lease.name);
+    remove_anonymous_volumes(store, lease.held);
     throw;
   }
   return made;
 }
 
-void remove_bundle(Store& store, const std::string& directory) {
+void remove_bundle(Store& store, const std::string& directory, bool volumes) {
   const std::string path = absolute(directory);
   const Fd bundle(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!bundle) throw SysError("open bundle " + path);
   auto name = try_read_file_at(bundle.get(), marker, marker_limit);
   if (!name) throw Error("bundle " + path + ": was not made by kiln, so it is left alone");
   while (name->ends_with('\n')) name->pop_back();
+  std::vector<std::string> held;
+  for (BundleLease& lease : bundle_leases(store.records()))
+    if (lease.name == *name) held = std::move(lease.held);
   remove_directory(path);
   remove_bundle_lease(store.records(), *name);
+  if (volumes) remove_anonymous_volumes(store, held);
 }
 
 size_t remove_dead_bundles(Store& store) {

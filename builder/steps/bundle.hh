@@ -17,6 +17,9 @@ struct BundleOptions {
   Snapshotter* snapshots = nullptr;  // null: the image is unpacked into the bundle
   std::string container_name;        // noted in the lease, for `rmi`
   bool ends_with_process = false;    // prune may remove it once this process is gone
+  // The poststop hook removes the bundle with its container; `remove_volumes`: the anonymous ones
+  // too.
+  bool ends_with_container = false, remove_volumes = false;
 };
 
 struct MadeBundle {
@@ -29,8 +32,8 @@ MadeBundle make_bundle(Store& store, const Image& image, const std::string& dire
                        const BundleOptions& options);
 
 // Undoes make_bundle(): unmounts, removes everything and the directory. Refuses a directory that is
-// no bundle made here.
-void remove_bundle(Store& store, const std::string& directory);
+// no bundle made here. `volumes`: its anonymous volumes too.
+void remove_bundle(Store& store, const std::string& directory, bool volumes = false);
 
 // Removes those bundles below kiln/bundles of the store whose process died before it could
 // (kill -9 of `kiln run --rm`). The number removed.

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "builder/steps/container_defaults.hh"
 #include "builder/steps/image_user.hh"
@@ -28,7 +28,11 @@ oci::Config defaults(BundleNetwork network) {
   config.root.emplace();
   config.root->path = "rootfs";
   oci::Linux& linux_part = *config.linux_;
-  if (network == BundleNetwork::own) linux_part.namespaces.push_back({"network", ""});
+  if (network != BundleNetwork::host && network != BundleNetwork::joined)
+    linux_part.namespaces.push_back({"network", ""});
+  // As Docker: a service that is not root may take port 80 of its own namespace.
+  if (network == BundleNetwork::connected)
+    linux_part.sysctl["net.ipv4.ip_unprivileged_port_start"] = "0";
   linux_part.resources.emplace();
   linux_part.resources->devices.push_back({.allow = false, .access = "rwm"});
   if (geteuid() == 0) return config;
@@ -38,7 +42,8 @@ oci::Config defaults(BundleNetwork network) {
   for (oci::Mount& mount : config.mounts) {
     if (mount.destination == "/dev/pts") std::erase(mount.options, "gid=5");  // not mapped
     // sysfs can be mounted only by the owner of the network namespace.
-    if (mount.destination == "/sys" && network == BundleNetwork::host)
+    if (mount.destination == "/sys" &&
+        (network == BundleNetwork::host || network == BundleNetwork::joined))
       mount = {"/sys", "none", "/sys", {"rbind", "nosuid", "noexec", "nodev", "ro"}, {}, {}};
   }
   return config;
@@ -78,6 +83,17 @@ void annotate(const oci::ImageConfig& image, oci::Config& config) {
   put("org.opencontainers.image.created", image.created);
   put("org.opencontainers.image.stopSignal", image.config.stop_signal);
   put("org.opencontainers.image.exposedPorts", joined(image.config.exposed_ports));
+  // Docker's extension, for whoever runs checks: the object as the image's config has it.
+  if (image.config.healthcheck) {
+    const oci::Healthcheck& h = *image.config.healthcheck;
+    put("run.vessel.healthcheck", nlohmann::json({{"Test", h.test},
+                                                  {"Interval", h.interval},
+                                                  {"Timeout", h.timeout},
+                                                  {"StartPeriod", h.start_period},
+                                                  {"StartInterval", h.start_interval},
+                                                  {"Retries", h.retries}})
+                                      .dump());
+  }
   for (const auto& [key, value] : image.config.labels)
     if (!key.empty()) config.annotations[key] = value;
 }
@@ -140,6 +156,13 @@ void add_volume(oci::Config& config, const BindVolume& volume) {
   config.mounts.push_back(std::move(mount));
 }
 
+// The program reaps orphans and passes signals on; it is given by the host, read-only.
+void add_init(oci::Config& config, const std::string& program) {
+  constexpr const char* inside = "/dev/.init";
+  config.mounts.push_back({inside, "bind", program, {"bind", "ro", "rprivate", "nosuid"}, {}, {}});
+  config.process->args.insert(config.process->args.begin(), {inside, "--"});
+}
+
 }  // namespace
 
 void set_env(std::vector<std::string>& env, std::string_view assignment) {
@@ -152,48 +175,12 @@ void set_env(std::vector<std::string>& env, std::string_view assignment) {
   env.emplace_back(assignment);
 }
 
-BindVolume parse_volume(std::string_view text) {
-  const auto bad = [&](const std::string& why) {
-    return Error("volume '" + std::string(text) + "': " + why +
-                 ", expected SOURCE:DESTINATION[:ro|rw]");
-  };
-  const size_t first = text.find(':');
-  if (first == text.npos) throw bad("has no destination");
-  const size_t second = text.find(':', first + 1);
-  BindVolume volume;
-  volume.source = text.substr(0, first);
-  volume.destination = text.substr(first + 1, second == text.npos ? second : second - first - 1);
-  if (volume.source.empty()) throw bad("has no source");
-  if (!volume.destination.starts_with('/')) throw bad("the destination is no absolute path");
-  if (volume.source[0] == '.' || volume.source[0] == '/')
-    volume.source = std::filesystem::absolute(volume.source).lexically_normal().string();
-  else if (volume.source.find('/') != std::string::npos)
-    throw bad("the source is neither a path (starting with / or ./) nor a name");
-  std::string_view options = second == text.npos ? std::string_view() : text.substr(second + 1);
-  if (second != text.npos && options.empty()) throw bad("has empty options");
-  while (!options.empty()) {
-    const size_t end = std::min(options.find(','), options.size());
-    const std::string_view option = options.substr(0, end);
-    options.remove_prefix(std::min(end + 1, options.size()));
-    // Typed, and nothing passed through (CVE-2024-9407).
-    static constexpr std::string_view propagations[] = {"private", "rprivate", "slave",
-                                                        "rslave",  "shared",   "rshared"};
-    if (option == "ro" || option == "readonly")
-      volume.read_only = true;
-    else if (option == "rw")
-      volume.read_only = false;
-    else if (std::ranges::find(propagations, option) != std::end(propagations))
-      volume.propagation = option;
-    else
-      throw bad("unknown option '" + std::string(option) + "'");
-  }
-  return volume;
-}
-
 oci::Config container_config(const oci::ImageConfig& image, const ContainerOptions& options,
                              int root) {
   if (image.os != "linux") throw Error("the image is for " + image.os + ", not for linux");
   oci::Config config = defaults(options.network);
+  if (options.network == BundleNetwork::joined)
+    config.linux_->namespaces.push_back({"network", options.network_path});
   oci::Process& process = *config.process;
   process.args = command(image, options);
   process.terminal = options.tty;
@@ -225,11 +212,14 @@ oci::Config container_config(const oci::ImageConfig& image, const ContainerOptio
   process.capabilities->bounding = capabilities;
   process.capabilities->permitted = user.uid == 0 ? capabilities : std::vector<std::string>();
   process.capabilities->effective = process.capabilities->permitted;
-  config.linux_->seccomp = default_seccomp(capabilities);
+  if (options.seccomp) config.linux_->seccomp = default_seccomp(capabilities);
+  process.no_new_privileges = options.no_new_privileges;
+  process.apparmor_profile = options.apparmor_profile;
 
   config.root->readonly = options.read_only;
   for (const std::string& text : options.tmpfs) add_tmpfs(config, text);
   for (const BindVolume& volume : options.volumes) add_volume(config, volume);
+  if (!options.init.empty()) add_init(config, options.init);
 
   oci::Resources& resources = *config.linux_->resources;
   if (options.memory) resources.memory.emplace().limit = options.memory;
@@ -240,6 +230,9 @@ oci::Config container_config(const oci::ImageConfig& image, const ContainerOptio
   if (options.pids_limit) resources.pids.emplace().limit = options.pids_limit;
 
   annotate(image, config);
+  if (!options.stop_signal.empty())
+    config.annotations["org.opencontainers.image.stopSignal"] = options.stop_signal;
+  if (!options.ports.empty()) config.annotations["run.vessel.ports"] = ports_text(options.ports);
   for (const auto& [key, value] : options.annotations) config.annotations[key] = value;
   return config;
 }

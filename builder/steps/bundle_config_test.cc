@@ -23,11 +23,17 @@ TEST_CASE("capabilities as docker run makes them") {
 
 TEST_CASE("volumes are typed") {
   const BindVolume v = parse_volume("/a:/b:ro,rslave");
-  CHECK(v == BindVolume{"/a", "/b", true, "rslave"});
+  CHECK(v == BindVolume{.source = "/a",
+                        .destination = "/b",
+                        .read_only = true,
+                        .make_source = true,
+                        .propagation = "rslave"});
+  CHECK(parse_volume("/data").of_store);
+  CHECK(parse_volume("data:/d:nocopy,z").no_copy);
   CHECK(parse_volume("data:/var/lib").source == "data");
   CHECK(parse_volume("./x:/y").source.starts_with('/'));
   for (const char* bad :
-       {"", "/a", "/a:", ":/b", "/a:b", "/a:/b:", "/a:/b:ro,exec", "a/b:/c", "/a:/b:shared,../x"}) {
+       {"", "a", "/a:", ":/b", "/a:b", "/a:/b:", "/a:/b:ro,exec", "a/b:/c", "/a:/b:shared,../x"}) {
     CAPTURE(bad);
     CHECK_THROWS_AS(parse_volume(bad), Error);
   }

@@ -59,9 +59,9 @@ is "$(ls -A "$KILN_STORE/kiln/bundles" | wc -l)" 0; ok $? '--rm leaves nothing b
 
 r=${runtimes[0]##*/}; [ "$r" = crun ] || {
   "$KILN" run --rm --name doomed --runtime "${runtimes[0]}" base:1 sleep 30 >/dev/null 2>&1 & p=$!
-  for _ in {1..100}; do [ -s "$KILN_STORE/kiln/bundles/doomed/pid" ] && break; sleep 0.05; done
+  for _ in {1..100}; do cat "$KILN_STORE"/kiln/runs/*/pid 2>/dev/null | grep -q . && break; sleep 0.05; done
   "$KILN" prune --all >/dev/null; [ -e "$KILN_STORE/kiln/bundles/doomed/rootfs/bin/sh" ]; ok $? 'prune --all leaves a running container its files'
-  c=$(cat "$KILN_STORE/kiln/bundles/doomed/pid"); kill -9 $p; wait $p 2>/dev/null
+  c=$(cat "$KILN_STORE"/kiln/runs/*/pid); kill -9 $p; wait $p 2>/dev/null
   kill -9 "$c" 2>/dev/null; "${runtimes[0]}" delete -f doomed >/dev/null 2>&1
   "$KILN" prune >/dev/null; is "$(ls -A "$KILN_STORE/kiln/bundles")" "" && ! grep -q "$KILN_STORE/kiln/bundles" /proc/self/mountinfo
   ok $? 'prune removes and unmounts what kill -9 of run left behind'; }
