@@ -1,13 +1,11 @@
 #include "builder/layer/decompress.hh"
 
-#include <archive.h>
-#include <archive_entry.h>
-
 #include <array>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "builder/layer/archive_library.hh"
 #include "builder/sys/error.hh"
 
 namespace kiln {
@@ -41,28 +39,29 @@ class Filtered final : public ByteSource {
       : source_(std::move(source)),
         buffer_(buffer_size),
         name_(name),
-        archive_(archive_read_new()) {
+        library_(archive_library()),
+        archive_(library_.read_new()) {
     if (archive_ == nullptr) throw Error("no memory for a decompressor");
     try {
-      archive_read_support_format_raw(archive_);
-      check(archive_read_append_filter(archive_, filter));
-      check(archive_read_open(archive_, this, nullptr, &Filtered::pull, nullptr));
+      library_.read_support_format_raw(archive_);
+      check(library_.read_append_filter(archive_, filter));
+      check(library_.read_open(archive_, this, nullptr, &Filtered::pull, nullptr));
       archive_entry* entry = nullptr;
-      const int got = archive_read_next_header(archive_, &entry);
+      const int got = library_.read_next_header(archive_, &entry);
       if (got == ARCHIVE_EOF)
         ended_ = true;  // compressed nothing
       else
         check(got);
     } catch (...) {
-      archive_read_free(archive_);
+      library_.read_free(archive_);
       throw;
     }
   }
-  ~Filtered() override { archive_read_free(archive_); }
+  ~Filtered() override { library_.read_free(archive_); }
 
   size_t read(std::span<std::byte> data) override {
     if (ended_ || data.empty()) return 0;
-    const ssize_t got = archive_read_data(archive_, data.data(), data.size());
+    const ssize_t got = library_.read_data(archive_, data.data(), data.size());
     if (got < 0) check(static_cast<int>(got));
     ended_ = got == 0;
     return static_cast<size_t>(got);
@@ -72,7 +71,7 @@ class Filtered final : public ByteSource {
   void check(int result) {
     if (failed_) std::rethrow_exception(failed_);
     if (result == ARCHIVE_OK) return;
-    const char* text = archive_error_string(archive_);
+    const char* text = library_.error_string(archive_);
     throw Error(std::string("malformed ") + name_ +
                 " data: " + (text == nullptr ? "unknown error" : text));
   }
@@ -84,7 +83,7 @@ class Filtered final : public ByteSource {
       return static_cast<la_ssize_t>(me->source_->read(me->buffer_));
     } catch (...) {  // nothing may be thrown through libarchive
       me->failed_ = std::current_exception();
-      archive_set_error(a, EIO, "read failed");
+      me->library_.set_error(a, EIO, "read failed");
       return -1;
     }
   }
@@ -92,6 +91,7 @@ class Filtered final : public ByteSource {
   std::unique_ptr<Replay> source_;
   std::vector<std::byte> buffer_;
   const char* name_;
+  const ArchiveLibrary& library_;
   archive* archive_;
   std::exception_ptr failed_;
   bool ended_ = false;
