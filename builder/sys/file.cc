@@ -69,7 +69,10 @@ void write_all(int fd, std::string_view data) {
 
 void write_file_atomic(int dir, const std::string& name, std::string_view content, mode_t mode,
                        Sync sync) {
-  const std::string temporary = "." + name + "." + random_name();
+  // `name` may be a path (of a command line): the temporary name lies beside it.
+  const size_t base = name.rfind('/') + 1;  // 0 without a slash
+  const std::string temporary =
+      name.substr(0, base) + "." + name.substr(base) + "." + random_name();
   Fd fd(::openat(dir, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!fd) throw SysError("create " + temporary);
   try {
