@@ -12,6 +12,7 @@ extern const Verb save_verb;
 extern const Verb load_verb;
 extern const Verb check_verb;
 extern const Verb completion_verb;
+extern const Verb copy_verb;
 extern const Verb debug_verb;
 extern const Verb help_verb;
 extern const Verb fsck_verb;
@@ -48,6 +49,7 @@ const Verb* const table[] = {
     &bundle_verb,
     &pull_verb,
     &push_verb,
+    &copy_verb,
     &login_verb,
     &logout_verb,
     &images_verb,
