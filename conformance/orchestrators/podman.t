@@ -354,7 +354,7 @@ def _(e):
 
 @lines.line('--sysctl, --ulimit, --device')
 def _(e):
-    ran, verbs = e.once('--sysctl', 'net.ipv4.ip_unprivileged_port_start=77', '--ulimit', 'nofile=99:100', '--ulimit', 'nproc=4096:4096', '--device', '/dev/fuse:/dev/f:r',
+    ran, verbs = e.once('--sysctl', 'net.ipv4.ip_unprivileged_port_start=77', '--ulimit', 'nofile=99:100', '--ulimit', 'nproc=4096:4096', '--device', '/dev/zero:/dev/f:r',
                         'probe:1', 'sh', '-c', 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start; ulimit -n; stat -c %F /dev/f')
     equal(ran.out.split('\n'), ['77', '99', 'character special file'])
     return verbs

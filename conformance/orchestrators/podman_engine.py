@@ -19,7 +19,7 @@ class Podman:
         # Limits that a root without CAP_SYS_RESOURCE can set.
         self.write('etc/containers.conf', f'''
 [containers]
-default_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 init_path = "/usr/bin/tini-static"
 log_driver = "k8s-file"
 [engine]
@@ -27,8 +27,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "{runtime.name}"
 runtime_supports_json = ["{runtime.name}"]
-infra_image = "localhost/probe:1"
-infra_command = "sleep 10000"
+infra_image = "localhost/pause:1"
 [engine.runtimes]
 {runtime.name} = ["{runtime.path}"]
 [network]
@@ -91,11 +90,10 @@ runroot = "{directory}/runroot"
 @contextlib.contextmanager
 def podman(directory, runtime):
     engine = Podman(directory, runtime)
-    layout = os.path.dirname(directory) + '/probe-oci.tar'
-    engine('pull', '-q', 'oci-archive:' + layout)
-    images = engine('images', '--format', '{{.Repository}}:{{.Tag}}').out
-    if 'localhost/probe:1' not in images:
-        engine('tag', engine('images', '-q').out.splitlines()[0], 'localhost/probe:1')
+    for name in ('probe', 'pause'):
+        layout = f'{os.path.dirname(directory)}/{name}-oci.tar'
+        image = engine('pull', '-q', 'oci-archive:' + layout).out
+        engine('tag', image, f'localhost/{name}:1')
     yield engine
     engine('rm', '-fa', '-t', '0', code=None)
     left = [m for m in open('/proc/self/mountinfo') if directory + '/root' in m and not m.split()[4].endswith('/overlay')]
