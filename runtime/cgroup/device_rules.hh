@@ -43,7 +43,8 @@ bool devices_allow(const NormalRules& rules, bool block, uint32_t major, uint32_
                    uint32_t access);
 
 // v1: a default and exceptions to it, all in one direction. Throws Error when the rules take
-// something out of a wider exception, which v1 would silently not do.
+// something out of a wider exception, which v1 would silently not do; but the right to make one node
+// out of the right to make any stays, for a node alone gives no use of a device.
 std::vector<CgroupWrite> device_writes_v1(const NormalRules& rules);
 
 }  // namespace vessel

@@ -180,6 +180,10 @@ TEST_CASE("v1 device writes") {
   // One exception must hold every bit of an access.
   CHECK(lines({rule(true, "c", 1, 3, "r"), rule(true, "c", 1, -1, "w")}) ==
         Lines{"devices.deny a", "devices.allow c 1:3 rw", "devices.allow c 1:* w"});
+  // What Docker asks for: /dev/fuse denied, behind the default devices.
+  CHECK(lines({rule(true, "c", -1, -1, "m"), rule(false, "c", 10, 229, "rwm")}) ==
+        Lines{"devices.deny a", "devices.allow c *:* m"});
+  CHECK_THROWS_AS(lines({rule(true, "c", -1, -1, "rm"), rule(false, "c", 10, 229, "rwm")}), Error);
   CHECK_THROWS_WITH_AS(lines({rule(true, "c", 1, -1, "rw"), rule(false, "c", 1, 3, "w")}),
                        "linux.resources.devices: cgroup v1 cannot take \"c 1:3 w\" out of the "
                        "wider rule \"c 1:* rw\"",
