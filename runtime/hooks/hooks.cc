@@ -6,28 +6,48 @@
 
 namespace vessel {
 
+namespace {
+
+void run_hook(const std::string& name, const oci::Hook& hook, const std::string& state_json,
+              const std::vector<std::string>& default_env) {
+  ProgramCall call;
+  call.path = hook.path;
+  call.args = hook.args;
+  call.env = hook.env ? *hook.env : default_env;
+  call.input = state_json;
+  call.timeout_seconds = hook.timeout;
+  call.umask = 022;
+  ProgramResult result;
+  try {
+    result = run_program(call);
+  } catch (Error& e) {
+    e.prepend(name);
+    throw;
+  }
+  if (result.timed_out || result.wait_status != 0) throw Error(name + ": " + describe(result));
+  log::step(name);
+}
+
+std::string name_of(std::string_view kind, size_t index, const oci::Hook& hook) {
+  return std::string(kind) + " hook " + std::to_string(index) + " (" + hook.path + ")";
+}
+
+}  // namespace
+
 void run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks,
                const std::string& state_json, const std::vector<std::string>& default_env) {
+  for (size_t i = 0; i < hooks.size(); ++i)
+    run_hook(name_of(kind, i, hooks[i]), hooks[i], state_json, default_env);
+}
+
+void run_poststop_hooks(const std::vector<oci::Hook>& hooks,
+                        const std::string& state_json) noexcept {
   for (size_t i = 0; i < hooks.size(); ++i) {
-    const oci::Hook& hook = hooks[i];
-    const std::string name =
-        std::string(kind) + " hook " + std::to_string(i) + " (" + hook.path + ")";
-    ProgramCall call;
-    call.path = hook.path;
-    call.args = hook.args;
-    call.env = hook.env ? *hook.env : default_env;
-    call.input = state_json;
-    call.timeout_seconds = hook.timeout;
-    call.umask = 022;
-    ProgramResult result;
     try {
-      result = run_program(call);
-    } catch (Error& e) {
-      e.prepend(name);
-      throw;
+      run_hook(name_of("poststop", i, hooks[i]), hooks[i], state_json, {});
+    } catch (const std::exception& e) {
+      log::write(log::Level::warning, e.what());
     }
-    if (result.timed_out || result.wait_status != 0) throw Error(name + ": " + describe(result));
-    log::step(name);
   }
 }
 

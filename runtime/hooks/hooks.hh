@@ -1,4 +1,4 @@
-// Owns: running one kind of hook: the list in order, until the first that fails.
+// Owns: running one kind of hook: the list in order, until the first that fails (poststop: all).
 // Does not own: when and in which namespaces a kind runs (operations/, launch/), or what its
 // failure leads to.
 #pragma once
@@ -11,10 +11,17 @@
 
 namespace vessel {
 
+inline constexpr std::string_view start_container_hooks = "startContainer";
+
 // Each gets `state_json` on stdin and exactly its own environment; `default_env` is for hooks
 // without the field (empty, or the container's for startContainer). Throws Error
 // "createRuntime hook 1 (/bin/x): exit status 1: OUTPUT"; those behind it do not run.
 void run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks,
                const std::string& state_json, const std::vector<std::string>& default_env = {});
+
+// runtime.md "Lifecycle" 13: one that fails is logged as a warning, and the others run all the
+// same.
+void run_poststop_hooks(const std::vector<oci::Hook>& hooks,
+                        const std::string& state_json) noexcept;
 
 }  // namespace vessel

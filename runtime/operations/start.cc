@@ -53,10 +53,21 @@ void start_container(const std::string& root, const std::string& id) {
     default:
       throw Error("cannot start an already running container");
   }
+  // runtime.md "Start"; the container stays as it is.
+  if (!c.record.has_process)
+    throw Error("cannot start a container whose config.json has no process");
   listen_for_readiness(c.dir.fd());
   Fd gate = pass_gate(c.dir);
   std::string failure = wait_for_exec(gate, c.init);
-  if (!failure.empty()) throw Error("unable to start container process: " + failure);
+  if (!failure.empty()) {
+    // runtime.md "Lifecycle" 7: as with poststart. A program that cannot be executed leaves a
+    // stopped container, for `delete`.
+    if (failure.starts_with(start_container_hooks)) {
+      Cgroup cgroup = Cgroup::open(c.record.cgroup);
+      destroy_container(c.dir, c.record, cgroup, c.init);
+    }
+    throw Error("unable to start container process: " + failure);
+  }
   log::step("started");
   if (c.record.has_poststart) {
     oci::Config config = oci::read_config(c.dir.read_config(), c.dir.path() + "/config.json");

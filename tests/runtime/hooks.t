@@ -43,10 +43,10 @@ check(not os.path.exists(b + '/rootfs/start.state'), 'startContainer does not ru
 s = state(id)
 for kind in ('prestart', 'createRuntime'):
     j = json.loads(read(kind + '.state'))
-    check(j['id'] == id and j['pid'] == s['pid'] and j['status'] == 'creating' and
+    check(j['id'] == id and j['pid'] == s['pid'] and j['status'] == 'created' and
           j['bundle'] == b and j['annotations'] == {'k': 'v'}, kind + ' reads the state', j)
 j = json.loads(read('createContainer.state'))
-check(j['pid'] == 1 and j['status'] == 'creating', 'createContainer: the pid in the container', j)
+check(j['pid'] == 1 and j['status'] == 'created', 'createContainer: the pid in the container', j)
 check(read('createContainer.mnt') != own_mnt, 'createContainer is in the mount namespace')
 r = vessel('start', id)
 check(r.code == 0, 'start', r)
@@ -88,14 +88,19 @@ for kind in ('prestart', 'createRuntime', 'createContainer'):
     check(os.path.exists(OUT + '/poststop.state'), 'poststop runs')
 forget()
 c = config('touch', '/ran')
-c['hooks'] = {'startContainer': [{'path': '/bin/sh', 'args': ['sh', '-c', 'exit 3']}]}
+c['hooks'] = {'startContainer': [{'path': '/bin/sh', 'args': ['sh', '-c', 'exit 3']},
+                                 {'path': '/bin/touch', 'args': ['touch', '/second']}],
+              'poststop': [hook('poststop')]}
 id = name()
 b = bundle(c)
 vessel('create', '--bundle', b, id)
 r = vessel('start', id)
 check(r.code == 1 and 'startContainer hook 0' in r.err, 'startContainer fails: start fails', r)
-check(not os.path.exists(b + '/rootfs/ran'), 'the program did not run')
-vessel('delete', '--force', id)
+check(not os.path.exists(b + '/rootfs/ran') and not os.path.exists(b + '/rootfs/second'),
+      'neither the program nor the next hook ran')
+check(state(id) is None and left_over() == [], 'the container is gone', left_over())
+check(os.path.exists(OUT + '/poststop.state'), 'and its poststop hooks ran')
+forget()
 r = run(c)
 check(r.code == 1 and 'startContainer hook 0' in r.err and left_over() == [], 'and so does run', r)
 c = config('sleep', '1000')
@@ -112,6 +117,7 @@ c['hooks'] = {'poststop': [hook('poststop', 'exit 1'), hook('second')]}
 r = run(c)
 check(r.code == 0 and 'poststop hook 0' in r.err and left_over() == [],
       'a failing poststop hook is told and changes nothing', r)
+check(os.path.exists(OUT + '/second.state'), 'the poststop hook behind it runs')
 
 # Time, and hooks that call back.
 c = config('true')
