@@ -239,10 +239,10 @@ CheckReport check_bundle(const PlanOptions& options) {
   }
   CheckReport report;
   report.problems = problems.size();
-  for (const Kind kind : {Kind::config, Kind::host})
+  for (const bool of_config : {true, false})
     for (const PlanProblem& p : problems)
-      if (p.kind == kind)
-        report.text += (kind == Kind::config ? "config  " : "host    ") + p.text() + "\n";
+      if ((p.kind == Kind::config) == of_config)
+        report.text += (of_config ? "config  " : "host    ") + p.text() + "\n";
   for (const std::string& w : warnings) report.text += "warning " + w + "\n";
   report.text += problems.empty()       ? "no problems\n"
                  : problems.size() == 1 ? "1 problem\n"

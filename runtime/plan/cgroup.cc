@@ -43,8 +43,13 @@ std::vector<oci::DeviceRule> complete_device_rules(std::vector<oci::DeviceRule> 
     deny.access = "rwm";
     rules.insert(rules.begin(), std::move(deny));
   }
+  // Behind the rules that allow more, whose order among themselves means nothing; before the first
+  // that denies, which is meant to deny a default device too.
   const auto last = std::find_if(rules.rbegin(), rules.rend(), denies_all);
-  rules.insert(last.base(), defaults.begin(), defaults.end());
+  const auto place = std::find_if(last.base(), rules.end(), [](const oci::DeviceRule& r) {
+    return !r.allow || r.type.empty() || r.type == "a";  // "a" replaces all before it on v1
+  });
+  rules.insert(place, defaults.begin(), defaults.end());
   return rules;
 }
 

@@ -20,6 +20,15 @@ const oci::Linux& linux_of(const oci::Config& config) {
   throw oci::FormatError(file, std::move(list));
 }
 
+// What does not stop a container becomes a warning of it.
+void take_left_out(std::vector<PlanProblem>& problems, std::vector<std::string>& warnings) {
+  std::erase_if(problems, [&](const PlanProblem& p) {
+    if (p.kind != PlanProblem::Kind::left_out) return false;
+    warnings.push_back(p.text() + ": left out");
+    return true;
+  });
+}
+
 // What is only carried along; last, as it takes the values out of the config.
 void take_over(oci::Config& config, Plan& plan) {
   plan.hooks = std::move(config.hooks);
@@ -59,6 +68,11 @@ Plan try_plan(oci::Config config, const HostFacts& facts, const PlanOptions& opt
     plan.process.new_session_keyring = !options.no_new_keyring;
     plan.process.preserve_fds = options.preserve_fds;
     plan.seccomp_before_capabilities = !config.process->no_new_privileges;
+  } else {
+    // config.md "process": needed by `start` only. What waits for it has no rights.
+    plan.process.umask = 022;
+    plan.process.capabilities = CapabilityPlan{};
+    plan.process.new_session_keyring = !options.no_new_keyring;
   }
   take_over(config, plan);
   plan.warnings = std::move(found.warnings());
@@ -69,6 +83,7 @@ Plan try_plan(oci::Config config, const HostFacts& facts, const PlanOptions& opt
 Plan make_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options) {
   std::vector<PlanProblem> problems;
   Plan plan = try_plan(std::move(config), facts, options, problems);
+  take_left_out(problems, plan.warnings);
   if (!problems.empty()) fail(options.bundle + "/config.json", problems);
   return plan;
 }
@@ -85,7 +100,9 @@ ProcessPlan make_exec_process_plan(const oci::Process& process, const oci::Confi
   plan.new_session_keyring = !options.no_new_keyring;
   plan.preserve_fds = options.preserve_fds;
   plan.warnings = std::move(found.warnings());
-  if (!found.list().empty()) fail("process", found.list());
+  std::vector<PlanProblem> problems = found.list();
+  take_left_out(problems, plan.warnings);
+  if (!problems.empty()) fail("process", problems);
   return plan;
 }
 

@@ -114,11 +114,13 @@ class MountPlanner {
   void bind() {
     if (!options_.remount) {
       if (mount_.source.empty()) problem("source", "is required for a bind mount");
-      // Another superblock's options cannot be set here; the kernel would ignore them.
+      // Another superblock's options cannot be set here; mount(2) ignores them, and configs that
+      // were made from a tmpfs carry them.
       for (const auto& [key, value] : options_.data)
         if (key != "acl" && key != "noacl")
-          problem("options", "a bind mount takes no file system option, got \"" +
-                                 (value ? key + "=" + *value : key) + "\"");
+          context_.problems.warn(at("mounts", index_, "options"),
+                                 "a bind mount takes no file system option, \"" +
+                                     (value ? key + "=" + *value : key) + "\" is left out");
     }
     BindMount bind;
     bind.recursive = options_.recursive_bind;

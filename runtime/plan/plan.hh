@@ -185,9 +185,9 @@ using CpuSet = std::vector<uint64_t>;  // 64 CPUs a word
 
 // Used for init and for exec alike.
 struct ProcessPlan {
-  std::vector<std::string> args;
-  std::vector<std::string> env;  // last duplicate won, NUL refused; HOME still to be filled
-  bool set_home = false;         // HOME absent or empty: from the container's /etc/passwd
+  std::vector<std::string> args;  // empty: config.json has no process, there is nothing to start
+  std::vector<std::string> env;   // last duplicate won, NUL refused; HOME still to be filled
+  bool set_home = false;          // HOME absent or empty: from the container's /etc/passwd
   std::string cwd = "/";
   uint32_t uid = 0, gid = 0;
   std::vector<uint32_t> additional_gids;

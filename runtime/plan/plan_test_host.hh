@@ -48,7 +48,7 @@ inline TestPlan test_plan(const std::string& more, const HostFacts& facts = test
   std::vector<PlanProblem> list;
   result.plan = try_plan(test_config(more), facts, options, list);
   for (const PlanProblem& p : list)
-    result.problems.push_back((p.kind == PlanProblem::Kind::host ? "host: " : "") + p.text());
+    result.problems.push_back((p.kind == PlanProblem::Kind::config ? "" : "host: ") + p.text());
   return result;
 }
 

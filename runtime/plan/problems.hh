@@ -11,8 +11,9 @@
 namespace vessel {
 
 struct PlanProblem {
-  // Wrong wherever it is run, or only not possible on this host (kernel, privileges, hardware).
-  enum class Kind : uint8_t { config, host };
+  // Wrong wherever it is run; only not possible on this host (kernel, privileges, hardware); the
+  // same, but left out with a warning because every engine expects that.
+  enum class Kind : uint8_t { config, host, left_out };
   Kind kind;
   std::string path;  // JSON path in config.json, empty for the whole
   std::string message;
@@ -27,6 +28,9 @@ class Problems {
   }
   void host(std::string path, std::string message) {
     list_.push_back({PlanProblem::Kind::host, std::move(path), std::move(message)});
+  }
+  void leave_out(std::string path, std::string message) {
+    list_.push_back({PlanProblem::Kind::left_out, std::move(path), std::move(message)});
   }
   void warn(std::string_view path, std::string_view message) {
     warnings_.push_back(std::string(path).append(": ").append(message));

@@ -154,12 +154,16 @@ void plan_user(const oci::User& user, const ProcessContext& context, ProcessPlan
 }
 
 void plan_labels(const oci::Process& process, const ProcessContext& context, ProcessPlan& plan) {
-  plan.apparmor_profile = process.apparmor_profile;
-  plan.selinux_label = process.selinux_label;
-  if (!process.apparmor_profile.empty() && !context.facts.apparmor)
-    context.problems.host("process.apparmorProfile", "AppArmor is not enabled on this host");
-  if (!process.selinux_label.empty() && !context.facts.selinux)
-    context.problems.host("process.selinuxLabel", "SELinux is not enabled on this host");
+  // A module that the host does not have confines nothing there: as with linux.mountLabel the
+  // container runs without, and `check` tells.
+  if (context.facts.apparmor)
+    plan.apparmor_profile = process.apparmor_profile;
+  else if (!process.apparmor_profile.empty())
+    context.problems.leave_out("process.apparmorProfile", "AppArmor is not enabled on this host");
+  if (context.facts.selinux)
+    plan.selinux_label = process.selinux_label;
+  else if (!process.selinux_label.empty())
+    context.problems.leave_out("process.selinuxLabel", "SELinux is not enabled on this host");
 }
 
 }  // namespace

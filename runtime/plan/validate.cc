@@ -101,7 +101,6 @@ void check_intel_rdt(const PlanContext& context) {
 
 void check_config(const PlanContext& context, const NamespacePlan& namespaces) {
   check_version(context);
-  if (!context.config.process) context.problems.config("process", "is required");
   check_names(context, namespaces);
   check_net_devices(context, namespaces);
   check_intel_rdt(context);
