@@ -39,6 +39,7 @@ struct StateRecord {
   CgroupRecord cgroup;
   uint64_t private_namespaces = 0;  // CLONE_NEW* of those that are not the creator's
   bool rootless = false;
+  bool has_process = true;  // else `start` is an error
   // Which late hooks config.json has, so that it is read only when there are any.
   bool has_poststart = false, has_poststop = false;
 };

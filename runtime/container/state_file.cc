@@ -53,6 +53,7 @@ std::string write_state(const StateRecord& record) {
               {"userBus", record.cgroup.user_bus}}},
             {"namespaces", record.private_namespaces},
             {"rootless", record.rootless},
+            {"hasProcess", record.has_process},
             {"hasPoststart", record.has_poststart},
             {"hasPoststop", record.has_poststop}};
   if (!record.annotations.empty()) j["annotations"] = record.annotations;
@@ -83,6 +84,7 @@ StateRecord read_state_record(std::string_view text, std::string_view file) {
     cgroup.at("userBus").get_to(record.cgroup.user_bus);
     j.at("namespaces").get_to(record.private_namespaces);
     j.at("rootless").get_to(record.rootless);
+    j.at("hasProcess").get_to(record.has_process);
     j.at("hasPoststart").get_to(record.has_poststart);
     j.at("hasPoststop").get_to(record.has_poststop);
     if (auto a = j.find("annotations"); a != j.end()) a->get_to(record.annotations);

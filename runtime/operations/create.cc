@@ -48,6 +48,8 @@ class Creation {
     serve_child();  // until it is ready; hooks, terminal and state on the way
     hand_over();    // notify fd, pidfd, pid file
     done_ = true;
+    // Only now: on failure engines read the log as one JSON object.
+    for (const std::string& w : plan_.warnings) log::write(log::Level::warning, w);
     return Created{std::move(*dir_),  std::move(record_), std::move(plan_), std::move(cgroup_),
                    std::move(*init_), std::move(master_), request_.again};
   }
@@ -79,7 +81,8 @@ class Creation {
     options.preserve_fds = request_.preserve_fds;
     facts_ = probe_host(&config_);
     plan_ = make_plan(std::move(config_), facts_, options);
-    if (plan_.process.args.empty()) throw Error("process.args must not be empty");
+    if (plan_.process.args.empty() && request_.start_at_once)
+      throw Error(bundle_ + "/config.json: process: is required to run a container");
     if (plan_.seccomp) require_usable_seccomp(*plan_.seccomp, plan_.seccomp_before_capabilities);
     if (plan_.intel_rdt)
       throw Error("linux.intelRdt: this host has no resctrl file system at /sys/fs/resctrl");
@@ -103,6 +106,7 @@ class Creation {
     record_.creator = ::getpid();
     record_.pid_namespace = own_pid_namespace();
     record_.rootless = plan_.rootless;
+    record_.has_process = !plan_.process.args.empty();
     record_.has_poststart = !plan_.hooks.poststart.empty();
     record_.has_poststop = !plan_.hooks.poststop.empty();
     for (int kind = 0; kind < namespace_kind_count; ++kind)
@@ -151,7 +155,8 @@ class Creation {
   }
 
   void launch() {
-    oci::State state = spec_state(record_, Status::creating);
+    // For createContainer hooks; `created` as for those in the caller's namespaces.
+    oci::State state = spec_state(record_, Status::created);
     init_.emplace(launch_init(plan_, entry_, [&](Asker parent, bool enter_v2, bool settled) {
       gate_.opening.reset();
       InitContext context{.plan = plan_,
@@ -188,7 +193,9 @@ class Creation {
 
   void run_host_hooks(const Launched& init) {
     move_net_devices(plan_, init.pid());
-    std::string state = oci::write(spec_state(record_, Status::creating));
+    // runtime.md "State": `creating` is step 2 of the lifecycle, `created` what comes after it, and
+    // these hooks are steps 3 to 5. (The state command says `creating`: `start` is refused yet.)
+    std::string state = oci::write(spec_state(record_, Status::created));
     undo_hooks_ = true;
     run_hooks("prestart", plan_.hooks.prestart, state);
     run_hooks("createRuntime", plan_.hooks.create_runtime, state);
@@ -263,11 +270,7 @@ class Creation {
     }
     if (!undo_hooks_) return;
     if (request_.again) record_.annotations[restart_annotation] = "true";
-    try {
-      run_hooks("poststop", plan_.hooks.poststop, oci::write(spec_state(record_, Status::stopped)));
-    } catch (const std::exception& e) {
-      log::write(log::Level::warning, e.what());
-    }
+    run_poststop_hooks(plan_.hooks.poststop, oci::write(spec_state(record_, Status::stopped)));
   }
 
   const CreateRequest& request_;
@@ -326,12 +329,7 @@ void destroy_container(const StateDir& dir, const StateRecord& record, Cgroup& c
     StateDir::Lock lock(dir);
     if (lock.still_there()) const_cast<StateDir&>(dir).remove();
   }
-  try {
-    run_hooks("poststop", poststop, oci::write(spec_state(record, Status::stopped)));
-  } catch (const std::exception& e) {
-    // runtime.md "Lifecycle" 13: a failing poststop hook is logged, and life goes on.
-    log::write(log::Level::warning, e.what());
-  }
+  run_poststop_hooks(poststop, oci::write(spec_state(record, Status::stopped)));
 }
 
 }  // namespace vessel

@@ -66,6 +66,7 @@ class Exec {
     log::step("executed");
     hand_over(launched);
     launched.let_go();
+    for (const std::string& w : plan_.warnings) log::write(log::Level::warning, w);
     if (!foreground) return 0;
     return foreground->wait(launched.pid(), launched.pidfd(), std::move(master_));
   }
