@@ -129,10 +129,10 @@ std::vector<CgroupWrite> device_writes_v1(const NormalRules& rules) {
   }
   if (!rules.default_allow) {
     // An open for reading and writing must be allowed by one exception alone (v1 looks for one that
-    // has every bit), so a narrow one also gets what wider ones give.
+    // has every bit), so a narrow one also gets what wider ones give. mknod is asked for by itself.
     for (Exception& narrow : exceptions)
       for (const Exception& wide : exceptions)
-        if (covers(wide.match, narrow.match)) narrow.access |= wide.access;
+        if (covers(wide.match, narrow.match)) narrow.access |= wide.access & (device_read | device_write);
   }
   auto write = [&](bool allow, std::string value) {
     return CgroupWrite{"devices",        false,     allow ? "devices.allow" : "devices.deny",

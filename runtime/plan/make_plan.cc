@@ -70,6 +70,7 @@ Plan try_plan(oci::Config config, const HostFacts& facts, const PlanOptions& opt
     plan.seccomp_before_capabilities = !config.process->no_new_privileges;
   } else {
     // config.md "process": needed by `start` only. What waits for it has no rights.
+    plan.seccomp_before_capabilities = true;
     plan.process.umask = 022;
     plan.process.capabilities = CapabilityPlan{};
     plan.process.new_session_keyring = !options.no_new_keyring;
