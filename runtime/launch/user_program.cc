@@ -174,7 +174,8 @@ void become_user_program(const UserProgram& program, Asker& parent) {
     else
       set_capabilities(*process.capabilities);
   }
-  const std::string path = find_program(process.args.at(0), env);
+  const std::string path =
+      process.args.empty() ? std::string() : find_program(process.args[0], env);
   std::vector<char*> argv = pointers(process.args), envp = pointers(env);
 
   // The last question; with its answer the container is created.
@@ -202,7 +203,7 @@ void become_user_program(const UserProgram& program, Asker& parent) {
 
   if (has_hooks) {
     try {
-      run_hooks("startContainer", *program.start_hooks, oci::write(program.state), env);
+      run_hooks(start_container_hooks, *program.start_hooks, oci::write(program.state), env);
       if (program.has_seccomp && load_late) load_seccomp(filter);
     } catch (const std::exception& e) {
       report_and_exit(program, parent, e.what(), 0);
