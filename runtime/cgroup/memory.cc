@@ -98,17 +98,16 @@ void v1(const oci::MemoryLimits& m, WriteBuilder& to) {
 }
 
 bool any_set(const oci::MemoryLimits& m) {
-  return m.limit.value_or(0) != 0 || m.swap.value_or(0) != 0 || m.reservation.value_or(0) != 0 ||
-         m.disable_oom_killer.value_or(false) ||
+  return m.kernel_tcp.value_or(0) > 0 || m.limit.value_or(0) != 0 || m.swap.value_or(0) != 0 ||
+         m.reservation.value_or(0) != 0 || m.disable_oom_killer.value_or(false) ||
          (m.swappiness && static_cast<int64_t>(*m.swappiness) != -1);
 }
 
 }  // namespace
 
 void memory_writes(const oci::MemoryLimits& m, WriteBuilder& to) {
-  // The limits of kernel memory were taken out of Linux 5.16 and 6.16; the spec deprecates them.
+  // The limit of kernel memory was taken out of Linux 5.16; the spec deprecates it.
   if (m.kernel.value_or(0) > 0) to.unsupported(path("kernel"), "limit of kernel memory");
-  if (m.kernel_tcp.value_or(0) > 0) to.unsupported(path("kernelTCP"), "limit of TCP buffers");
   // runc's range; the kernel takes up to 200 on v1 since 5.8, where callers do not expect it.
   if (m.swappiness && static_cast<int64_t>(*m.swappiness) != -1 && *m.swappiness > 100)
     throw Error(path("swappiness") + ": " + std::to_string(*m.swappiness) + " is not in 0 to 100");
@@ -117,6 +116,14 @@ void memory_writes(const oci::MemoryLimits& m, WriteBuilder& to) {
   if (m.check_before_update.value_or(false) && !to.view.fresh)
     check_usage(m.limit.value_or(0), m.swap.value_or(0),
                 unified ? "memory.current" : "memory.usage_in_bytes", to);
+  if (m.kernel_tcp.value_or(0) > 0) {
+    // Deprecated in v1 too, and gone where CONFIG_MEMCG_V1 is.
+    if (unified)
+      to.unsupported(path("kernelTCP"), "limit of TCP buffers");
+    else
+      to.put("memory", "memory.kmem.tcp.limit_in_bytes", std::to_string(*m.kernel_tcp),
+             path("kernelTCP"), WriteRule::if_present);
+  }
   unified ? v2(m, to) : v1(m, to);
 }
 

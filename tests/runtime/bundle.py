@@ -1,5 +1,5 @@
 """Bundles of busybox, calls of vessel, TAP, and cleaning up: for the tests beside this file."""
-import atexit, json, os, shutil, signal, subprocess, sys, tempfile
+import atexit, glob, json, os, shutil, signal, subprocess, sys, tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VESSEL = os.environ.get('VESSEL', os.path.join(TOP, 'build/runtime/vessel'))
@@ -16,6 +16,13 @@ def clean_up():
             subprocess.run([VESSEL, '--root', ROOT, 'delete', '--force', name],
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     shutil.rmtree(DIR, ignore_errors=True)
+    # The parent of this test's cgroups, in every hierarchy; it goes once they are gone.
+    for dir in glob.glob('/sys/fs/cgroup/' + TAG) + glob.glob('/sys/fs/cgroup/*/' + TAG):
+        for below, _, _ in os.walk(dir, topdown=False):
+            try:
+                os.rmdir(below)
+            except OSError:
+                pass
 
 
 atexit.register(clean_up)
