@@ -2,7 +2,8 @@
 // named ones with one errno. Does not own: what the program does then.
 //
 // without_syscalls ERRNO NAME[,NAME…] PROGRAM ARG…
-//   ERRNO is ENOSYS or EPERM. `kernel-5.11` stands for every system call that came after that Linux.
+//   ERRNO is ENOSYS or EPERM. `kernel-5.11` stands for every system call that came after that
+//   Linux.
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
