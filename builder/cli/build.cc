@@ -213,6 +213,7 @@ class Build {
     if (wants_image) {
       const StepId id = progress_->begin("write the image");
       image = store_result(layers, built, result_options(arguments_));
+      store_.sync();  // blobs first, then the names
       for (const std::string& tag : tags_) store_.set_name(tag, image.manifest);
       if (tags_.empty()) store_.set_name("", image.manifest);
       store_.sync();

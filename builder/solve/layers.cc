@@ -153,7 +153,7 @@ PackedLayer Layers::pack(const std::function<void(LayerWriter&)>& fill) {
   LayerWriter writer(blob, compression_, pool_);
   fill(writer);
   LayerBlob made = writer.finish();
-  const auto written = blob.finish(made.digest, made.size);
+  const auto written = blob.finish(made.digest, made.size, Sync::no);
   oci::Descriptor descriptor;
   descriptor.media_type = made.media_type;
   descriptor.digest = written.digest;

@@ -10,6 +10,11 @@ namespace kiln {
 
 namespace {
 
+// The disk starts on a large blob while the rest of it is still being made.
+constexpr uint64_t write_behind = uint64_t{8} << 20;
+// Descriptors kept open for sync().
+constexpr size_t most_unsynced = 256;
+
 std::string blob_name(const oci::Digest& digest) {
   return std::string(digest.algorithm()) + "/" + std::string(digest.hex());
 }
@@ -92,7 +97,27 @@ oci::Descriptor Store::put_blob(std::string_view content, std::string_view media
   return descriptor;
 }
 
-void Store::sync() const {
+void Store::sync_later(Fd file) {
+  (void)sync_file_range(file.get(), 0, 0, SYNC_FILE_RANGE_WRITE);  // a hint
+  std::vector<Fd> enough;
+  {
+    const std::lock_guard lock(mutex_);
+    unsynced_.push_back(std::move(file));
+    if (unsynced_.size() >= most_unsynced) enough.swap(unsynced_);
+  }
+  for (const Fd& fd : enough)
+    if (fdatasync(fd.get()) != 0) throw SysError("sync a blob");
+}
+
+void Store::sync() {
+  std::vector<Fd> files;
+  {
+    const std::lock_guard lock(mutex_);
+    files.swap(unsynced_);
+  }
+  // The first one commits the journal for all of them.
+  for (const Fd& fd : files)
+    if (fdatasync(fd.get()) != 0) throw SysError("sync a blob");
   const Fd directory(
       openat(blobs_.get(), "sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!directory || fsync(directory.get()) != 0 || fsync(root_.get()) != 0)
@@ -116,6 +141,10 @@ void BlobWriter::write(std::span<const std::byte> data) {
   write_all(file_.get(), data);
   hasher_.update(data);
   size_ += data.size();
+  if (size_ - started_ < write_behind) return;
+  (void)sync_file_range(file_.get(), static_cast<off_t>(started_),
+                        static_cast<off_t>(size_ - started_), SYNC_FILE_RANGE_WRITE);
+  started_ = size_;
 }
 
 BlobWriter::Written BlobWriter::finish(const std::optional<oci::Digest>& digest,
@@ -129,15 +158,18 @@ BlobWriter::Written BlobWriter::finish(const std::optional<oci::Digest>& digest,
   if (fchmod(file_.get(), 0444) != 0) throw SysError("chmod a blob");
   if (sync == Sync::data && fdatasync(file_.get()) != 0) throw SysError("sync a blob");
 
-  const std::lock_guard lock(store_->mutex_);
-  Lease& lease = store_->lease();
-  const CollectLock guard(store_->kiln_.get(), CollectLock::Mode::shared);
-  lease.hold(result.digest.text());
-  if (algorithm_ != "sha256") make_dir_at(store_->blobs_.get(), algorithm_);
-  // An equal blob that is there is replaced by an equal one: atomic, and mends a damaged one.
-  const std::string target = blob_name(result.digest);
-  if (renameat(store_->ingest_.get(), name_.c_str(), store_->blobs_.get(), target.c_str()) != 0)
-    throw SysError("rename a blob to " + target);
+  {
+    const std::lock_guard lock(store_->mutex_);
+    Lease& lease = store_->lease();
+    const CollectLock guard(store_->kiln_.get(), CollectLock::Mode::shared);
+    lease.hold(result.digest.text());
+    if (algorithm_ != "sha256") make_dir_at(store_->blobs_.get(), algorithm_);
+    // An equal blob that is there is replaced by an equal one: atomic, and mends a damaged one.
+    const std::string target = blob_name(result.digest);
+    if (renameat(store_->ingest_.get(), name_.c_str(), store_->blobs_.get(), target.c_str()) != 0)
+      throw SysError("rename a blob to " + target);
+  }
+  if (sync == Sync::no) store_->sync_later(std::move(file_));
   file_.reset();
   return result;
 }

@@ -86,7 +86,10 @@ std::optional<CacheRecord> BuildCache::find(const oci::Digest& key) {
   auto record = read_record(*text);
   if (!record || record->key != key) return std::nullopt;
   for (const CachedLayer& layer : record->layers)
-    if (!store_.hold(layer.blob.digest)) return std::nullopt;
+    // A power failure can leave a blob short that was not synced yet.
+    if (store_.blob_size(layer.blob.digest) != static_cast<uint64_t>(layer.blob.size) ||
+        !store_.hold(layer.blob.digest))
+      return std::nullopt;
   const timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
   (void)utimensat(directory.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW);
   return record;

@@ -37,8 +37,10 @@ class BuildCache {
   // The record of `key` if all its blobs are there; they are then held, and the use is noted. A
   // damaged record, or one that lost a blob, is a miss.
   std::optional<CacheRecord> find(const oci::Digest& key);
-  // Writes the record last, after its blobs, and remembers it as the newest of its slot.
-  void put(CacheRecord record, Sync sync = Sync::data);
+  // Writes the record last, after its blobs, and remembers it as the newest of its slot. A record
+  // that a power failure lost or damaged is a miss, no more: syncing it is for who wants to keep
+  // it.
+  void put(CacheRecord record, Sync sync = Sync::no);
   // The newest record of a slot, however its key differs; its blobs may be gone.
   std::optional<CacheRecord> newest(const std::string& slot) const;
 

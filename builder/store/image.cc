@@ -185,10 +185,10 @@ oci::Descriptor store_image(Store& store, const oci::ImageConfig& config,
                             std::vector<oci::Descriptor> layers,
                             const oci::Annotations& annotations) {
   oci::Manifest manifest;
-  manifest.config = store.put_blob(oci::write(config), oci::media::config);
+  manifest.config = store.put_blob(oci::write(config), oci::media::config, Sync::no);
   manifest.layers = std::move(layers);
   manifest.annotations = annotations;
-  oci::Descriptor result = store.put_blob(oci::write(manifest), manifest.media_type);
+  oci::Descriptor result = store.put_blob(oci::write(manifest), manifest.media_type, Sync::no);
   result.platform = oci::Platform{.architecture = config.architecture,
                                   .os = config.os,
                                   .os_version = config.os_version,

@@ -51,7 +51,9 @@ class BlobWriter final : public ByteSink {
     uint64_t size = 0;
   };
   // Throws Error when the content is not what was expected; then nothing is kept. The blob is held
-  // for this process (see Store::hold). Sync::data costs a disk flush.
+  // for this process (see Store::hold). Sync::data costs a disk flush; with Sync::no the blob is
+  // durable after the next Store::sync(), which flushes all such blobs of this process together.
+  // Until then a power failure may leave it short: who relies on it compares its size.
   Written finish(const std::optional<oci::Digest>& digest = {},
                  const std::optional<uint64_t>& size = {}, Sync sync = Sync::data);
 
@@ -65,6 +67,7 @@ class BlobWriter final : public ByteSink {
   std::string algorithm_;
   oci::Hasher hasher_;
   uint64_t size_ = 0;
+  uint64_t started_ = 0;  // bytes whose way to the disk has begun
 };
 
 // One entry of index.json. `name` is the complete reference ("docker.io/library/a:1") where the
@@ -110,8 +113,9 @@ class Store {
   // A small document. The descriptor has media type, digest and size.
   oci::Descriptor put_blob(std::string_view content, std::string_view media_type,
                            Sync sync = Sync::data);
-  // Flushes the directory of blobs: once, after all blobs and records of a command.
-  void sync() const;
+  // Flushes what finish() left unsynced and the directory of blobs: once, after all blobs of a
+  // command and before a name points to them.
+  void sync();
 
   // ---- indexes of layers, by diff id; caches, rebuilt by whoever misses one ----
   std::optional<LayerIndex> layer_index(const oci::Digest& diff_id) const;
@@ -132,6 +136,7 @@ class Store {
 
  private:
   friend class BlobWriter;
+  void sync_later(Fd file);
   void update_index(const std::function<bool(oci::Index&)>& change);
   Lease& lease();
 
@@ -139,6 +144,7 @@ class Store {
   Fd root_, blobs_, kiln_, ingest_;
   std::mutex mutex_;
   std::optional<Lease> lease_;
+  std::vector<Fd> unsynced_;
 };
 
 // The name that an entry of index.json goes by, "" for none; see NamedImage.
