@@ -73,6 +73,7 @@ int import(const Arguments& arguments) {
   history.comment = arguments.text("message");
   config.history = {history};
   const oci::Descriptor image = store_image(store, config, {layer.blob});
+  store.sync();  // blobs first, then the name
   store.set_name(name, image);
   store.sync();
   print(load_image(store, image).id().text() + "\n");

@@ -47,6 +47,9 @@ struct DigestMemo::State {
   std::vector<std::atomic<bool>> used;
   std::mutex mutex;
   std::vector<Record> fresh;
+  // What this build read a moment ago; sorted up to `noted_sorted`.
+  std::vector<Record> noted;
+  size_t noted_sorted = 0;
 
   ~State() {
     if (map != MAP_FAILED) ::munmap(map, map_size);
@@ -86,16 +89,49 @@ DigestMemo DigestMemo::load(int directory, const std::string& name) {
   return memo;
 }
 
-const DigestMemo::Raw* DigestMemo::find(const ContextEntry& file) const {
+std::optional<DigestMemo::Raw> DigestMemo::find(const ContextEntry& file) const {
   const Record wanted = record_of(file);
-  const auto at =
-      std::lower_bound(state_->old.begin(), state_->old.end(), wanted,
-                       [](const Record& a, const Record& b) { return a.key() < b.key(); });
-  if (at == state_->old.end() || std::memcmp(&*at, &wanted, offsetof(Record, digest)) != 0)
-    return nullptr;
-  state_->used[static_cast<size_t>(at - state_->old.begin())].store(true,
-                                                                    std::memory_order_relaxed);
-  return &at->digest;
+  const auto before = [](const Record& a, const Record& b) { return a.key() < b.key(); };
+  const auto matches = [&](const Record& r) {
+    return std::memcmp(&r, &wanted, offsetof(Record, digest)) == 0;
+  };
+  const auto at = std::lower_bound(state_->old.begin(), state_->old.end(), wanted, before);
+  if (at != state_->old.end() && matches(*at)) {
+    state_->used[static_cast<size_t>(at - state_->old.begin())].store(true,
+                                                                      std::memory_order_relaxed);
+    return at->digest;
+  }
+  const std::lock_guard lock(state_->mutex);
+  std::vector<Record>& noted = state_->noted;
+  if (state_->noted_sorted != noted.size()) {
+    std::ranges::sort(noted, before);
+    state_->noted_sorted = noted.size();
+  }
+  for (auto n = std::ranges::lower_bound(noted, wanted, before);
+       n != noted.end() && n->key() == wanted.key(); ++n)
+    if (matches(*n)) return n->digest;
+  return std::nullopt;
+}
+
+void DigestMemo::note(const ContextEntry& file, int fd, const Raw& digest, int64_t began,
+                      bool at_once) {
+  // A write through a shared mapping, or within the clock tick of old kernels, changes no field:
+  // only files that have been left alone for a while are believed next time.
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) throw SysError("stat " + file.entry.path);
+  const auto ns = [](const struct timespec& t) {
+    return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+  };
+  const bool same = status.st_dev == file.device && status.st_ino == file.inode &&
+                    ns(status.st_mtim) == file.mtime_ns && ns(status.st_ctim) == file.ctime_ns &&
+                    static_cast<uint64_t>(status.st_size) == file.entry.size;
+  if (!same) return;
+  Record record = record_of(file);
+  record.digest = digest;
+  const bool settled = file.mtime_ns <= began - settled_ns && file.ctime_ns <= began - settled_ns;
+  const std::lock_guard lock(state_->mutex);
+  if (settled) state_->fresh.push_back(record);
+  if (at_once) state_->noted.push_back(record);
 }
 
 void DigestMemo::remember(const ContextEntry& file, const Raw& digest) {
@@ -129,7 +165,7 @@ void DigestMemo::save(int directory, const std::string& name, size_t limit) {
 
 DigestMemo::Raw digest_file(const Context& context, const ContextEntry& file, DigestMemo* memo) {
   if (memo != nullptr)
-    if (const DigestMemo::Raw* known = memo->find(file)) return *known;
+    if (const auto known = memo->find(file)) return *known;
   static thread_local Sha256 hash;
   static thread_local std::vector<std::byte> buffer(size_t{128} << 10);
   struct timespec now {};
@@ -150,20 +186,7 @@ DigestMemo::Raw digest_file(const Context& context, const ContextEntry& file, Di
     if (size >= file.entry.size && static_cast<size_t>(got) < buffer.size()) break;
   }
   const DigestMemo::Raw raw = hash.finish();
-  if (memo == nullptr) return raw;
-  // A write through a shared mapping, or within the clock tick of old kernels, changes no field:
-  // only files that have been left alone for a while are believed next time.
-  struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) throw SysError("stat " + file.entry.path);
-  const auto ns = [](const struct timespec& t) {
-    return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-  };
-  const bool same = status.st_dev == file.device && status.st_ino == file.inode &&
-                    ns(status.st_mtim) == file.mtime_ns && ns(status.st_ctim) == file.ctime_ns &&
-                    static_cast<uint64_t>(status.st_size) == file.entry.size &&
-                    size == file.entry.size;
-  if (same && file.mtime_ns <= start - settled_ns && file.ctime_ns <= start - settled_ns)
-    memo->remember(file, raw);
+  if (memo != nullptr && size == file.entry.size) memo->note(file, fd.get(), raw, start, false);
   return raw;
 }
 
@@ -177,8 +200,8 @@ std::vector<DigestMemo::Raw> digest_files(const Context& context,
   std::vector<size_t> missing;
   for (size_t i = 0; i < entries.size(); ++i) {
     if (entries[i].entry.type != FileType::file) continue;
-    const DigestMemo::Raw* known = options.memo ? options.memo->find(entries[i]) : nullptr;
-    if (known != nullptr)
+    const auto known = options.memo != nullptr ? options.memo->find(entries[i]) : std::nullopt;
+    if (known)
       out[i] = *known;
     else
       missing.push_back(i);

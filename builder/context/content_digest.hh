@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,8 +30,12 @@ class DigestMemo {
   DigestMemo& operator=(DigestMemo&&) noexcept;
 
   using Raw = std::array<unsigned char, 32>;
-  const Raw* find(const ContextEntry& file) const;
+  std::optional<Raw> find(const ContextEntry& file) const;
   void remember(const ContextEntry& file, const Raw& digest);  // thread-safe
+  // What a reader of the whole file found, which began at `began` (ns since the epoch) and still
+  // has it open. Ignored when the file changed; believed by later builds only under the rule above,
+  // by the rest of this one if `at_once`. Thread-safe.
+  void note(const ContextEntry& file, int fd, const Raw& digest, int64_t began, bool at_once);
   // Writes old and new together (atomically) if anything is new. Old entries that were not asked
   // for in this build are kept while there are fewer than `limit` in all.
   void save(int directory, const std::string& name, size_t limit = 2'000'000);

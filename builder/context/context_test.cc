@@ -165,7 +165,7 @@ TEST_CASE(
   memo.remember(entry, digest_file(c, entry, nullptr));
   memo.save(memo_dir.fd.get(), "m");
   DigestMemo again = DigestMemo::load(memo_dir.fd.get(), "m");
-  REQUIRE(again.find(entry) != nullptr);
+  REQUIRE(again.find(entry).has_value());
   CHECK(*again.find(entry) == digest_file(c, entry, nullptr));
   for (const auto& change :
        {+[](ContextEntry& e) { ++e.ctime_ns; }, +[](ContextEntry& e) { ++e.mtime_ns; },
@@ -173,12 +173,12 @@ TEST_CASE(
         +[](ContextEntry& e) { ++e.entry.size; }, +[](ContextEntry& e) { e.entry.mode ^= 1; }}) {
     ContextEntry other = entry;
     change(other);
-    CHECK(again.find(other) == nullptr);
+    CHECK(!again.find(other));
   }
   std::string text = read_file_at(memo_dir.fd.get(), "m", 1 << 20);
   text[40] = static_cast<char>(text[40] ^ 1);
   write_file_atomic(memo_dir.fd.get(), "m", text);
-  CHECK(DigestMemo::load(memo_dir.fd.get(), "m").find(entry) == nullptr);
+  CHECK(DigestMemo::load(memo_dir.fd.get(), "m").find(entry).has_value() == false);
 }
 
 TEST_CASE("trees are removed whatever their modes and depth") {

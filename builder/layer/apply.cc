@@ -45,6 +45,8 @@ struct Applier::State {
   std::map<std::string, uint64_t> dropped;
   uint64_t entries = 0;
   uint64_t bytes = 0;
+  const uid_t own_uid = ::geteuid();
+  const gid_t own_gid = ::getegid();
 
   // What this layer brought, so that its whiteouts spare it.
   std::unordered_set<std::string> made;
@@ -164,9 +166,19 @@ struct Applier::State {
 
   // chown clears set-id bits and capabilities: owner first, then xattrs, then mode, then time.
   void finish_fd(const Entry& entry, int fd) {
-    if (options.owners && ::fchown(fd, entry.uid, entry.gid) != 0) throw SysError("change owner");
+    // Each change is a transaction of the filesystem (two with overlay), looking is nothing.
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) throw SysError("stat");
+    const bool chown = options.owners && (status.st_uid != entry.uid || status.st_gid != entry.gid);
+    if (chown && ::fchown(fd, entry.uid, entry.gid) != 0) throw SysError("change owner");
     set_xattrs(entry, fd, {});
-    if (::fchmod(fd, entry.mode) != 0) throw SysError("change mode");
+    const bool plain = !chown && entry.xattrs.empty() && (status.st_mode & 07777) == entry.mode;
+    if (!plain && ::fchmod(fd, entry.mode) != 0) throw SysError("change mode");
+  }
+
+  // Until the owner is set a file of somebody else must not be open to the group that we have.
+  bool private_until_owned(const Entry& entry) const {
+    return options.owners && (entry.uid != own_uid || entry.gid != own_gid);
   }
 
   void directory(const Entry& entry) {
@@ -208,8 +220,9 @@ struct Applier::State {
     const int dir = open_parent(entry.path, entry);
     const std::string name(base_name(entry.path));
     const Fd fd(make_new(dir, name, entry, [&] {
+      // Never more than the entry grants, and mostly right at once.
       return ::openat(dir, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                      0600);
+                      entry.mode & (private_until_owned(entry) ? 0600 : 0777));
     }));
     uint64_t left = entry.size;
     while (left != 0) {

@@ -1,5 +1,8 @@
 #include "builder/layer/copy_layer.hh"
 
+#include <time.h>
+
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -24,31 +27,47 @@ Entry rewritten(const Entry& source, const std::string& path, const CopyRewrite&
 
 }  // namespace
 
-void CopyLayer::put(Item item) {
-  const std::string& path = item.entry.path;
-  const bool directory = item.entry.type == FileType::directory;
+bool CopyLayer::Item::directory() const {
+  return (literal != nullptr ? literal->entry : source->entry).type == FileType::directory;
+}
+
+void CopyLayer::put(std::string path, const Item& item) {
   // Below something that stops being a directory nothing of this layer can stay, and a parent
   // that was a file before is a directory from now on.
-  if (!directory) {
+  if (!item.directory()) {
     auto at = items_.lower_bound(path + "/");
     while (at != items_.end() && at->first.starts_with(path + "/")) at = items_.erase(at);
   }
   for (std::string_view above = parent_path(path); !above.empty(); above = parent_path(above)) {
     const auto found = items_.find(std::string(above));
-    if (found != items_.end() && found->second.entry.type != FileType::directory)
+    if (found != items_.end() && !found->second.directory())
       throw Error("/" + std::string(above) + " is a file and cannot hold /" + path);
   }
-  items_.insert_or_assign(path, std::move(item));
+  items_.insert_or_assign(std::move(path), item);
+}
+
+CopyLayer::Item CopyLayer::own(Entry entry, std::string content) {
+  return {nullptr, &literals_.emplace_back(std::move(entry), std::move(content)), nullptr, nullptr};
 }
 
 void CopyLayer::add_file(const Context& tree, const ContextEntry& source,
                          const std::string& destination, const CopyRewrite& rewrite) {
-  put({rewritten(source.entry, destination, rewrite), &tree, source.entry.path, {}});
+  put(destination,
+      {&trees_.emplace_back(1, source).front(), nullptr, &tree, &rewrites_.emplace_back(rewrite)});
 }
 
 void CopyLayer::add_tree(const Context& tree, const std::string& source,
-                         std::span<const ContextEntry> entries, const std::string& destination,
+                         std::vector<ContextEntry> entries, const std::string& destination,
                          const CopyRewrite& rewrite, bool destination_exists) {
+  add_borrowed_tree(tree, source, trees_.emplace_back(std::move(entries)), destination, rewrite,
+                    destination_exists);
+}
+
+void CopyLayer::add_borrowed_tree(const Context& tree, const std::string& source,
+                                  std::span<const ContextEntry> entries,
+                                  const std::string& destination, const CopyRewrite& rewrite,
+                                  bool destination_exists) {
+  const CopyRewrite* kept = &rewrites_.emplace_back(rewrite);
   for (const ContextEntry& entry : entries) {
     std::string_view rest = entry.entry.path;
     if (!source.empty()) {
@@ -56,31 +75,28 @@ void CopyLayer::add_tree(const Context& tree, const std::string& source,
       if (rest.starts_with('/')) rest.remove_prefix(1);
     }
     if (rest.empty() && destination_exists) continue;
-    put({rewritten(entry.entry, join_path(destination, rest), rewrite),
-         &tree,
-         entry.entry.path,
-         {}});
+    put(join_path(destination, rest), {&entry, nullptr, &tree, kept});
   }
 }
 
 void CopyLayer::add_content(const Entry& entry, std::string content) {
-  Item item{entry, nullptr, {}, std::move(content)};
-  item.entry.size = item.content.size();
-  put(std::move(item));
+  Entry sized = entry;
+  sized.size = content.size();
+  put(entry.path, own(std::move(sized), std::move(content)));
 }
 
 void CopyLayer::add_directory(const Entry& entry) {
-  items_.try_emplace(entry.path, Item{entry, nullptr, {}, {}});
+  if (!items_.contains(entry.path)) items_.emplace(entry.path, own(entry, {}));
 }
 
 void CopyLayer::add_whiteout(const std::string& path) {
   // Sorted and named as its tar entry is, so that it can stand beside a new entry of the name.
-  Item item;
-  item.entry.path = path;
-  item.entry.type = FileType::whiteout;
+  Entry entry;
+  entry.path = path;
+  entry.type = FileType::whiteout;
   items_.insert_or_assign(
       join_path(parent_path(path), std::string(whiteout_prefix).append(base_name(path))),
-      std::move(item));
+      own(std::move(entry), {}));
 }
 
 void CopyLayer::list_parents(
@@ -95,29 +111,45 @@ void CopyLayer::list_parents(
   for (const Entry& parent : parents) add_directory(parent);
 }
 
+// `add` gets the entry, its content, and where that is an open file, that and its source.
 template <typename Add>
 void CopyLayer::each(const Add& add) const {
   for (const auto& [path, item] : items_) {
-    if (item.entry.type != FileType::file) {
+    if (item.literal != nullptr) {
+      StringSource content(item.literal->content);
+      add(item.literal->entry, content, -1, nullptr);
+      continue;
+    }
+    const Entry entry = rewritten(item.source->entry, path, *item.rewrite);
+    if (entry.type != FileType::file) {
       StringSource nothing("");
-      add(item.entry, nothing);
-    } else if (item.tree == nullptr) {
-      StringSource content(item.content);
-      add(item.entry, content);
+      add(entry, nothing, -1, nullptr);
     } else {
-      const Fd fd = item.tree->open_file(item.source);
+      const Fd fd = item.tree->open_file(item.source->entry.path);
       FdSource content(fd.get());
-      add(item.entry, content);
+      add(entry, content, fd.get(), item.source);
     }
   }
 }
 
-void CopyLayer::write(LayerWriter& writer) const {
-  each([&](const Entry& entry, ByteSource& content) { writer.add(entry, content); });
+void CopyLayer::write(LayerWriter& writer, const CopyObserver& observer) const {
+  each([&](const Entry& entry, ByteSource& content, int fd, const ContextEntry* source) {
+    struct timespec now {};
+    if (source != nullptr && observer.digested) ::clock_gettime(CLOCK_REALTIME, &now);
+    if (observer.applier != nullptr)
+      writer.add(entry, *observer.applier->begin(entry, content));
+    else
+      writer.add(entry, content);
+    if (source != nullptr && observer.digested)
+      observer.digested(*source, fd, writer.last_content_digest(),
+                        int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
+  });
 }
 
 void CopyLayer::apply(Applier& applier) const {
-  each([&](const Entry& entry, ByteSource& content) { applier.add(entry, &content); });
+  each([&](const Entry& entry, ByteSource& content, int, const ContextEntry*) {
+    applier.add(entry, &content);
+  });
 }
 
 }  // namespace kiln

@@ -4,14 +4,17 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "builder/context/context.hh"
 #include "builder/layer/apply.hh"
+#include "builder/layer/background_applier.hh"
 #include "builder/layer/layer_writer.hh"
 
 namespace kiln {
@@ -21,6 +24,16 @@ struct CopyRewrite {
   std::optional<uint32_t> file_mode;         // nullopt keeps the source's; --chmod
   std::optional<uint32_t> directory_mode;    // the same for directories
   std::optional<int64_t> mtime;              // SOURCE_DATE_EPOCH: exactly this time
+};
+
+// What write() does besides.
+struct CopyObserver {
+  // Gets every entry as well, with the same bytes.
+  BackgroundApplier* applier = nullptr;
+  // Called for each file of a tree: the open file, its content's digest (hex), and when (ns since
+  // the epoch) reading began.
+  std::function<void(const ContextEntry& file, int fd, std::string_view digest, int64_t began)>
+      digested;
 };
 
 class CopyLayer {
@@ -33,9 +46,13 @@ class CopyLayer {
   // The contents of a walked directory: `entries` as Context::walk(`source`) gave them; a
   // directory's own entry (path == source) gives the attributes of `destination` if that is not in
   // the base.
-  void add_tree(const Context& tree, const std::string& source,
-                std::span<const ContextEntry> entries, const std::string& destination,
-                const CopyRewrite& rewrite, bool destination_exists);
+  void add_tree(const Context& tree, const std::string& source, std::vector<ContextEntry> entries,
+                const std::string& destination, const CopyRewrite& rewrite,
+                bool destination_exists);
+  // The same without keeping a copy: `entries` must outlive this object.
+  void add_borrowed_tree(const Context& tree, const std::string& source,
+                         std::span<const ContextEntry> entries, const std::string& destination,
+                         const CopyRewrite& rewrite, bool destination_exists);
   // Literal content (a heredoc, a downloaded file that is small).
   void add_content(const Entry& entry, std::string content);
   // A directory that the base lacks (a parent of a destination, WORKDIR).
@@ -50,20 +67,32 @@ class CopyLayer {
 
   bool empty() const { return items_.empty(); }
   // Streams everything in order. `this` keeps borrowing the contexts it was given.
-  void write(LayerWriter& writer) const;
+  void write(LayerWriter& writer, const CopyObserver& observer = {}) const;
   void apply(Applier& applier) const;
 
  private:
-  struct Item {
+  // There may be very many: an entry of a tree is made when it is written.
+  struct Literal {
     Entry entry;
-    const Context* tree = nullptr;
-    std::string source;
     std::string content;
+  };
+  struct Item {
+    const ContextEntry* source = nullptr;  // of `tree`, or
+    const Literal* literal = nullptr;
+    const Context* tree = nullptr;
+    const CopyRewrite* rewrite = nullptr;
+    bool directory() const;
   };
   template <typename Add>
   void each(const Add& add) const;
-  void put(Item item);
-  std::map<std::string, Item> items_;
+  void put(std::string path, const Item& item);
+  Item own(Entry entry, std::string content);
+
+  std::map<std::string, Item> items_;  // by the name that sorts it
+  // Addresses stay.
+  std::deque<std::vector<ContextEntry>> trees_;
+  std::deque<Literal> literals_;
+  std::deque<CopyRewrite> rewrites_;
 };
 
 }  // namespace kiln

@@ -30,11 +30,10 @@ std::shared_ptr<const LayerIndex> MergedIndex::relocated(
   if (layers_.empty()) return layer;
   std::string known_parent;
   std::string known_target;
-  bool any = false;
   bool known = false;
-  LayerIndex moved;
-  for (const IndexEntry& entry : layer->entries()) {
-    const std::string parent(parent_path(entry.path));
+  // Where the entry's parent leads; remembered from one entry to the next.
+  const auto target = [&](const IndexEntry& entry) -> const std::string& {
+    const std::string_view parent = parent_path(entry.path);
     if (!known || parent != known_parent) {
       known = true;
       known_parent = known_target = parent;
@@ -44,14 +43,19 @@ std::shared_ptr<const LayerIndex> MergedIndex::relocated(
         if (at) known_target = at->path;
       }
     }
+    return known_target;
+  };
+  if (std::ranges::all_of(layer->entries(),
+                          [&](const IndexEntry& e) { return target(e) == known_parent; }))
+    return layer;
+  known = false;
+  LayerIndex moved;
+  for (const IndexEntry& entry : layer->entries()) {
     IndexEntry copy = entry;
-    if (known_target != known_parent) {
-      any = true;
-      copy.path = join_path(known_target, base_name(entry.path));
-    }
+    if (const std::string& to = target(entry); to != known_parent)
+      copy.path = join_path(to, base_name(entry.path));
     moved.add(std::move(copy));
   }
-  if (!any) return layer;
   for (const char* path : {"etc/passwd", "etc/group"})
     if (const std::string* text = layer->content(path)) moved.keep_content(path, *text);
   moved.sort();

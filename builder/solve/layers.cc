@@ -163,6 +163,30 @@ PackedLayer Layers::pack(const std::function<void(LayerWriter&)>& fill) {
           std::make_shared<const LayerIndex>(std::move(made.index))};
 }
 
+Layers::PackedCopy Layers::pack_copy(const CopyLayer& copy, const CopyObserver& observer,
+                                     const ChainRef& parent, bool unpack) {
+  PackedCopy made;
+  CopyObserver all = observer;
+  std::optional<BackgroundApplier> applier;
+  if (unpack) {
+    made.tree = snapshots().prepare(materialise(parent));
+    all.applier = &applier.emplace(made.tree->root(), ApplyOptions{});
+  }
+  made.layer = pack([&](LayerWriter& writer) { copy.write(writer, all); });
+  // Without it the layer is unpacked when it is needed, and says then what is wrong.
+  if (applier && applier->finish()) {
+    applier.reset();
+    made.tree.reset();
+  }
+  return made;
+}
+
+void Layers::commit_copy(PackedCopy& copy, const std::string& snapshot) {
+  if (!copy.tree) return;
+  store_.hold_snapshot(snapshot);
+  snapshots().commit(std::move(copy.tree), snapshot, {});
+}
+
 PackedLayer Layers::pack_changes(const std::string& key, const ChangeOptions& options,
                                  ChangeStats* stats) {
   return pack([&](LayerWriter& writer) {

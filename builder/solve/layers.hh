@@ -75,6 +75,15 @@ class Layers {
 
   // The layer that `fill` writes, as a blob of the store with its index remembered.
   PackedLayer pack(const std::function<void(LayerWriter&)>& fill);
+  // The same of a copy that a command will run on: its snapshot on top of `parent` is made at the
+  // same time, from the same bytes. The snapshot is null where that failed; commit_copy() keeps it.
+  struct PackedCopy {
+    PackedLayer layer;
+    std::unique_ptr<Rootfs> tree;
+  };
+  PackedCopy pack_copy(const CopyLayer& copy, const CopyObserver& observer, const ChainRef& parent,
+                       bool unpack);
+  void commit_copy(PackedCopy& copy, const std::string& snapshot);
   // The changes of a committed snapshot.
   PackedLayer pack_changes(const std::string& key, const ChangeOptions& options,
                            ChangeStats* stats = nullptr);

@@ -12,6 +12,8 @@
 #include "builder/solve/solver.hh"
 #include "builder/steps/copy_plan.hh"
 #include "builder/steps/image_user.hh"
+#include "builder/steps/mode_change.hh"
+#include "builder/steps/remote_source.hh"
 
 namespace kiln::solve {
 
@@ -63,6 +65,12 @@ class StageRun {
 
   struct CopyJob;  // COPY and ADD are one thing from here on
   void copy_job(const stage::Step& step, size_t index, CopyJob job);
+  Layers::PackedCopy pack_copy_job(const CopyJob& job, CopyPlan& plan,
+                                   const std::optional<Owner>& owner,
+                                   const std::optional<ModeChange>& mode, const Tree& tree,
+                                   std::vector<FetchedSource>& fetched, const MergedIndex& base,
+                                   bool unpack);
+  bool run_follows(size_t index) const;
   void prepare_run_services();
   struct RunInputs;
   void add_run_mounts(const stage::Step& step, const dockerfile::Run& run, StepId id,

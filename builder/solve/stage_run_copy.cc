@@ -12,6 +12,7 @@
 #include "builder/steps/remote_source.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/sha256.hh"
 
 namespace kiln::solve {
 
@@ -178,27 +179,44 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
     const SourceTree& sources = job.origin ? *tree.tree : nothing;
     plan = plan_copy(job.request, sources, tree.what, base);
 
+    std::vector<FetchedSource> fetched;
+    for (const RemoteSource& remote : job.remotes)
+      fetched.push_back(
+          fetch(remote, services_.work.path(), services_.progress, id, services_.cancel));
+    const auto add_place = [&](CacheKey& k) {
+      k.add("destination", plan.destination + (plan.destination_is_directory ? "/" : ""));
+      k.add("owner", attributes.owner ? std::to_string(attributes.owner->uid) + ":" +
+                                            std::to_string(attributes.owner->gid)
+                                      : "");
+      k.add("chmod", job.chmod);
+      if (job.request.unpack) k.add("unpack", "yes");
+      if (services_.request.preserve_xattrs) k.add("xattrs", "kept");
+      for (const auto& f : job.files) k.add("inline " + f.name, f.data);
+      for (size_t i = 0; i < fetched.size(); ++i)
+        k.add("remote " + job.remotes[i].url, fetched[i].content.text());
+    };
+    const std::string root_key = job.link ? "" : key_of(chain_);
+    CacheKey place(job.kind + " of anything");
+    place.add("root", root_key);
+    add_place(place);
+    const std::string place_slot = place.digest().text();
+    // Where nothing was ever copied in the same way no record can match: then the files are packed
+    // at once, and digested by the same read. (Changed modes would be part of both.)
+    const bool pack_first = tree.memo != nullptr && !attributes.mode &&
+                            (cache_off() || !services_.cache.newest(place_slot));
+    std::optional<Layers::PackedCopy> packed;
+    if (pack_first)
+      packed = pack_copy_job(job, plan, attributes.owner, attributes.mode, tree, fetched, base,
+                             run_follows(index));
+
     CacheKey key(job.kind);
-    key.add("root", job.link ? "" : key_of(chain_));
+    key.add("root", root_key);
     DigestOptions digests;
     digests.memo = tree.memo;
     digests.pool = &services_.layers.pool();
     digests.owners = tree.image && !attributes.owner;
     key.add("sources", tree.kind + " " + digest_plan(plan, sources, digests).text());
-    key.add("destination", plan.destination + (plan.destination_is_directory ? "/" : ""));
-    key.add("owner", attributes.owner ? std::to_string(attributes.owner->uid) + ":" +
-                                            std::to_string(attributes.owner->gid)
-                                      : "");
-    key.add("chmod", job.chmod);
-    if (job.request.unpack) key.add("unpack", "yes");
-    if (services_.request.preserve_xattrs) key.add("xattrs", "kept");
-    for (const auto& f : job.files) key.add("inline " + f.name, f.data);
-    std::vector<FetchedSource> fetched;
-    for (const RemoteSource& remote : job.remotes) {
-      fetched.push_back(
-          fetch(remote, services_.work.path(), services_.progress, id, services_.cancel));
-      key.add("remote " + remote.url, fetched.back().content.text());
-    }
+    add_place(key);
 
     const std::string slot = slot_of(step, index);
     const std::optional<int64_t> epoch = services_.request.epoch;
@@ -220,132 +238,166 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
       }
     }
 
-    services_.jobs.acquire();
-    struct Release {
-      std::counting_semaphore<>& jobs;
-      ~Release() { jobs.release(); }
-    } release{services_.jobs};
-    OpenTree open;
-    if (tree.image) {
-      // Keys came from the index; the bytes come from the files themselves.
-      open = services_.trees.open(tree);
-      plan = plan_copy(job.request, *open.tree, tree.what, base);
-    } else if (job.origin) {
-      open.context = tree.context;
-    }
-    if (attributes.mode) apply_mode(plan, *attributes.mode);
-
-    CopyRewrite rewrite;
-    rewrite.uid = rewrite.gid = std::nullopt;
-    if (attributes.owner) {
-      rewrite.uid = attributes.owner->uid;
-      rewrite.gid = attributes.owner->gid;
-    } else if (!tree.image) {
-      rewrite.uid = rewrite.gid = 0;
-    }
-    // Files of a stage keep the times that they were given there.
-    if (!tree.image) rewrite.mtime = epoch;
-    const int64_t now = epoch.value_or(time(nullptr));
-
-    CopyLayer layer;
-    for (const CopyPlan::NewDirectory& d : plan.new_directories) {
-      Entry entry;
-      if (d.like) entry = d.like->entry;
-      entry.path = d.path;
-      entry.type = FileType::directory;
-      entry.link.clear();
-      entry.size = 0;
-      if (!d.like) {
-        entry.mode = attributes.mode ? attributes.mode->apply(0755, true) : 0755;
-        entry.mtime = now;
-      }
-      if (!d.like || attributes.owner || !tree.image) {
-        entry.uid = rewrite.uid.value_or(0);
-        entry.gid = rewrite.gid.value_or(0);
-      }
-      if (d.like && rewrite.mtime) entry.mtime = *rewrite.mtime;
-      layer.add_directory(entry);
-    }
-    std::vector<std::unique_ptr<Extracted>> archives;
-    const auto extract_into = [&](const Context& from, const ContextEntry& file,
-                                  const std::string& destination) {
-      archives.push_back(std::make_unique<Extracted>(services_.work.path(), from, file));
-      const Context& tar = archives.back()->tree();
-      // An archive brings its own owners and times (Dockerfile reference, "ADD").
-      CopyRewrite own = {std::nullopt, std::nullopt, {}, {}, epoch};
-      if (attributes.owner) {
-        own.uid = attributes.owner->uid;
-        own.gid = attributes.owner->gid;
-      }
-      std::vector<ContextEntry> entries = tar.walk("");
-      if (attributes.mode)
-        for (ContextEntry& e : entries)
-          if (e.entry.type != FileType::symlink)
-            e.entry.mode =
-                attributes.mode->apply(e.entry.mode, e.entry.type == FileType::directory);
-      layer.add_tree(tar, "", entries, destination, own, true);
-    };
-    for (const CopyItem& item : plan.items) {
-      if (item.directory)
-        layer.add_tree(*open.context, item.source, item.entries, item.destination, rewrite,
-                       item.destination_exists);
-      else if (job.request.unpack && is_archive(*open.context, item.file))
-        extract_into(*open.context, item.file, plan.destination);
-      else
-        layer.add_file(*open.context, item.file, item.destination, rewrite);
-    }
-    const auto target = [&](const std::string& name) {
-      return plan.destination_is_directory ? join_path(plan.destination, name) : plan.destination;
-    };
-    const auto inline_entry = [&](const std::string& path, uint32_t mode, uint64_t size,
-                                  int64_t mtime) {
-      Entry entry;
-      entry.path = path;
-      entry.mode = attributes.mode ? attributes.mode->apply(mode, false) : mode;
-      entry.uid = attributes.owner ? attributes.owner->uid : 0;
-      entry.gid = attributes.owner ? attributes.owner->gid : 0;
-      entry.size = size;
-      entry.mtime = mtime;
-      return entry;
-    };
-    for (const auto& f : job.files)
-      layer.add_content(inline_entry(target(f.name), 0644, f.data.size(), now), f.data);
-    for (size_t i = 0; i < fetched.size(); ++i) {
-      FetchedSource& f = fetched[i];
-      if (f.directory) {
-        layer.add_tree(*f.context, "", f.context->walk(""), plan.destination,
-                       {attributes.owner ? attributes.owner->uid : 0,
-                        attributes.owner ? attributes.owner->gid : 0,
-                        {},
-                        {},
-                        epoch.value_or(now)},
-                       plan.destination_is_directory);
-        continue;
-      }
-      ContextEntry file = *f.context->stat(f.name);
-      if (job.remotes[i].unpack && is_archive(*f.context, file)) {
-        extract_into(*f.context, file, plan.destination);
-        continue;
-      }
-      // A download is 0600 (Dockerfile reference, "ADD").
-      file.entry.mode = attributes.mode ? attributes.mode->apply(0600, false) : 0600;
-      CopyRewrite own = rewrite;
-      own.uid = attributes.owner ? attributes.owner->uid : 0;
-      own.gid = attributes.owner ? attributes.owner->gid : 0;
-      own.mtime = epoch ? epoch : f.mtime;
-      layer.add_file(*f.context, file, target(f.name), own);
-    }
-
-    if (!job.link) layer.list_parents(parents_in(base));
-    PackedLayer packed = services_.layers.pack([&](LayerWriter& writer) { layer.write(writer); });
+    if (!packed)
+      packed = pack_copy_job(job, plan, attributes.owner, attributes.mode, tree, fetched, base,
+                             run_follows(index));
+    services_.layers.commit_copy(*packed, snapshot_name(root));
     created_ = now_text();
-    remember(key, slot, {root, created_, epoch}, packed);
-    chain_ = services_.layers.extend(chain_, root, snapshot_name(root), std::move(packed));
+    remember(key, slot, {root, created_, epoch}, packed->layer);
+    services_.cache.note(place_slot, key.digest());
+    chain_ = services_.layers.extend(chain_, root, snapshot_name(root), std::move(packed->layer));
     outcome = Outcome::done;
   } catch (const Canceled&) {
     outcome = Outcome::canceled;
     throw;
   }
+}
+
+// Whether a command will run on what this step leaves behind.
+bool StageRun::run_follows(size_t index) const {
+  const auto runs = [](const stage::Step& s) {
+    return std::holds_alternative<dockerfile::Run>(s.instruction.body);
+  };
+  if (std::any_of(stage_.steps.begin() + static_cast<std::ptrdiff_t>(index) + 1, stage_.steps.end(),
+                  runs))
+    return true;
+  return std::ranges::any_of(services_.graph.needed(), [&](size_t i) {
+    const stage::Stage& other = services_.graph.stages()[i];
+    return other.base.kind == stage::Origin::Kind::stage && other.base.stage == stage_.index &&
+           !other.replaced && std::ranges::any_of(other.steps, runs);
+  });
+}
+
+Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
+                                           const std::optional<Owner>& owner,
+                                           const std::optional<ModeChange>& mode, const Tree& tree,
+                                           std::vector<FetchedSource>& fetched,
+                                           const MergedIndex& base, bool unpack) {
+  const Attributes attributes{owner, mode};
+  const std::optional<int64_t> epoch = services_.request.epoch;
+  services_.jobs.acquire();
+  struct Release {
+    std::counting_semaphore<>& jobs;
+    ~Release() { jobs.release(); }
+  } release{services_.jobs};
+  OpenTree open;
+  if (tree.image) {
+    // Keys came from the index; the bytes come from the files themselves.
+    open = services_.trees.open(tree);
+    plan = plan_copy(job.request, *open.tree, tree.what, base);
+  } else if (job.origin) {
+    open.context = tree.context;
+  }
+  if (attributes.mode) apply_mode(plan, *attributes.mode);
+
+  CopyRewrite rewrite;
+  rewrite.uid = rewrite.gid = std::nullopt;
+  if (attributes.owner) {
+    rewrite.uid = attributes.owner->uid;
+    rewrite.gid = attributes.owner->gid;
+  } else if (!tree.image) {
+    rewrite.uid = rewrite.gid = 0;
+  }
+  // Files of a stage keep the times that they were given there.
+  if (!tree.image) rewrite.mtime = epoch;
+  const int64_t now = epoch.value_or(time(nullptr));
+
+  CopyLayer layer;
+  for (const CopyPlan::NewDirectory& d : plan.new_directories) {
+    Entry entry;
+    if (d.like) entry = d.like->entry;
+    entry.path = d.path;
+    entry.type = FileType::directory;
+    entry.link.clear();
+    entry.size = 0;
+    if (!d.like) {
+      entry.mode = attributes.mode ? attributes.mode->apply(0755, true) : 0755;
+      entry.mtime = now;
+    }
+    if (!d.like || attributes.owner || !tree.image) {
+      entry.uid = rewrite.uid.value_or(0);
+      entry.gid = rewrite.gid.value_or(0);
+    }
+    if (d.like && rewrite.mtime) entry.mtime = *rewrite.mtime;
+    layer.add_directory(entry);
+  }
+  std::vector<std::unique_ptr<Extracted>> archives;
+  const auto extract_into = [&](const Context& from, const ContextEntry& file,
+                                const std::string& destination) {
+    archives.push_back(std::make_unique<Extracted>(services_.work.path(), from, file));
+    const Context& tar = archives.back()->tree();
+    // An archive brings its own owners and times (Dockerfile reference, "ADD").
+    CopyRewrite own = {std::nullopt, std::nullopt, {}, {}, epoch};
+    if (attributes.owner) {
+      own.uid = attributes.owner->uid;
+      own.gid = attributes.owner->gid;
+    }
+    std::vector<ContextEntry> entries = tar.walk("");
+    if (attributes.mode)
+      for (ContextEntry& e : entries)
+        if (e.entry.type != FileType::symlink)
+          e.entry.mode = attributes.mode->apply(e.entry.mode, e.entry.type == FileType::directory);
+    layer.add_tree(tar, "", std::move(entries), destination, own, true);
+  };
+  for (const CopyItem& item : plan.items) {
+    if (item.directory)
+      layer.add_borrowed_tree(*open.context, item.source, item.entries, item.destination, rewrite,
+                              item.destination_exists);
+    else if (job.request.unpack && is_archive(*open.context, item.file))
+      extract_into(*open.context, item.file, plan.destination);
+    else
+      layer.add_file(*open.context, item.file, item.destination, rewrite);
+  }
+  const auto target = [&](const std::string& name) {
+    return plan.destination_is_directory ? join_path(plan.destination, name) : plan.destination;
+  };
+  const auto inline_entry = [&](const std::string& path, uint32_t bits, uint64_t size,
+                                int64_t mtime) {
+    Entry entry;
+    entry.path = path;
+    entry.mode = attributes.mode ? attributes.mode->apply(bits, false) : bits;
+    entry.uid = attributes.owner ? attributes.owner->uid : 0;
+    entry.gid = attributes.owner ? attributes.owner->gid : 0;
+    entry.size = size;
+    entry.mtime = mtime;
+    return entry;
+  };
+  for (const auto& f : job.files)
+    layer.add_content(inline_entry(target(f.name), 0644, f.data.size(), now), f.data);
+  for (size_t i = 0; i < fetched.size(); ++i) {
+    FetchedSource& f = fetched[i];
+    if (f.directory) {
+      layer.add_tree(*f.context, "", f.context->walk(""), plan.destination,
+                     {attributes.owner ? attributes.owner->uid : 0,
+                      attributes.owner ? attributes.owner->gid : 0,
+                      {},
+                      {},
+                      epoch.value_or(now)},
+                     plan.destination_is_directory);
+      continue;
+    }
+    ContextEntry file = *f.context->stat(f.name);
+    if (job.remotes[i].unpack && is_archive(*f.context, file)) {
+      extract_into(*f.context, file, plan.destination);
+      continue;
+    }
+    // A download is 0600 (Dockerfile reference, "ADD").
+    file.entry.mode = attributes.mode ? attributes.mode->apply(0600, false) : 0600;
+    CopyRewrite own = rewrite;
+    own.uid = attributes.owner ? attributes.owner->uid : 0;
+    own.gid = attributes.owner ? attributes.owner->gid : 0;
+    own.mtime = epoch ? epoch : f.mtime;
+    layer.add_file(*f.context, file, target(f.name), own);
+  }
+
+  if (!job.link) layer.list_parents(parents_in(base));
+  CopyObserver observer;
+  if (tree.memo != nullptr)
+    observer.digested = [&](const ContextEntry& file, int fd, std::string_view digest,
+                            int64_t began) {
+      tree.memo->note(file, fd, raw_from_hex(digest), began, true);
+    };
+  return services_.layers.pack_copy(layer, observer, chain_, unpack);
 }
 
 }  // namespace kiln::solve

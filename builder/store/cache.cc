@@ -100,9 +100,12 @@ void BuildCache::put(CacheRecord record, Sync sync) {
   const Fd directory = sub(store_.records(), records);
   write_file_atomic(directory.get(), std::string(record.key.hex()), write_record(record), 0644,
                     sync);
-  if (record.slot.empty()) return;
+  if (!record.slot.empty()) note(record.slot, record.key);
+}
+
+void BuildCache::note(const std::string& slot, const oci::Digest& key) {
   const Fd by_slot = sub(store_.records(), slots);
-  write_file_atomic(by_slot.get(), slot_file(record.slot), record.key.text());
+  write_file_atomic(by_slot.get(), slot_file(slot), key.text());
 }
 
 std::optional<CacheRecord> BuildCache::newest(const std::string& slot) const {

@@ -41,6 +41,8 @@ class BuildCache {
   // that a power failure lost or damaged is a miss, no more: syncing it is for who wants to keep
   // it.
   void put(CacheRecord record, Sync sync = Sync::no);
+  // Also remembers it as the newest of a further slot.
+  void note(const std::string& slot, const oci::Digest& key);
   // The newest record of a slot, however its key differs; its blobs may be gone.
   std::optional<CacheRecord> newest(const std::string& slot) const;
 
