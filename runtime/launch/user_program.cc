@@ -65,6 +65,19 @@ void change_user(const UserProgram& program) {
   if (::setresuid(p.uid, p.uid, p.uid) < 0) throw SysError("setresuid " + std::to_string(p.uid));
 }
 
+// Pipes and files that the caller opened as root: programs open /dev/stdout anew, as the user. As
+// runc, but for devices: a terminal or /dev/null of the host is not given away.
+void own_standard_streams(uint32_t uid) {
+  for (int standard = 0; standard <= 2; ++standard) {
+    struct stat st {};
+    if (::fstat(standard, &st) < 0 || st.st_uid == uid || S_ISCHR(st.st_mode)) continue;
+    // EINVAL, EPERM: not mapped in this user namespace. EROFS: on a read-only mount.
+    if (::fchown(standard, uid, static_cast<gid_t>(-1)) < 0 && errno != EINVAL && errno != EPERM &&
+        errno != EROFS)
+      throw SysError("chown a standard stream");
+  }
+}
+
 // Everything from `first` on is closed, but for two.
 void close_all_from(int first, int keep_a, int keep_b) {
   int keep[] = {std::min(keep_a, keep_b), std::max(keep_a, keep_b)};
@@ -162,6 +175,7 @@ void become_user_program(const UserProgram& program, Asker& parent) {
   if (!entered && errno != EACCES && errno != EPERM) refuse_cwd(process.cwd);
 
   // The user.
+  if (process.uid != 0) own_standard_streams(process.uid);
   if (process.capabilities) keep_capabilities_over_user_switch();
   change_user(program);
   die_with_parent();
