@@ -42,14 +42,25 @@ void LogWriter::put(Stream stream, char tag, std::string_view text, std::string&
 }
 
 void LogWriter::rotate() {
-  if (::rename(path_.c_str(), (path_ + ".1").c_str()) < 0) return;
-  open_it(0);
+  // Where it cannot be renamed the file begins again: it must not grow without end.
+  open_it(::rename(path_.c_str(), (path_ + ".1").c_str()) < 0 ? O_TRUNC : 0);
 }
 
-void LogWriter::write_out(const std::string& lines) {
-  if (size_ > 0 && size_ + lines.size() > most_) rotate();
-  write_all(file_.get(), lines, path_);
-  size_ += lines.size();
+void LogWriter::write_out(std::string_view lines) {
+  while (!lines.empty()) {
+    // As many lines as still fit, at least one into an empty file.
+    size_t take = lines.size();
+    if (size_ + take > most_) {
+      const size_t room = size_ < most_ ? most_ - size_ : 0;
+      const size_t end = room > 0 ? lines.rfind('\n', room - 1) : lines.npos;
+      take = end == lines.npos ? 0 : end + 1;
+      if (take == 0 && size_ == 0) take = lines.find('\n') + 1;
+    }
+    write_all(file_.get(), lines.substr(0, take), path_);
+    size_ += take;
+    lines.remove_prefix(take);
+    if (!lines.empty()) rotate();
+  }
 }
 
 void LogWriter::add(Stream stream, std::string_view data) noexcept {

@@ -35,7 +35,7 @@ class LogWriter {
  private:
   void open_it(int flags);
   void put(Stream stream, char tag, std::string_view text, std::string& to);
-  void write_out(const std::string& lines);
+  void write_out(std::string_view lines);  // whole lines
   void rotate();
 
   std::string path_;
