@@ -136,6 +136,7 @@ def _(e):
 
 @lines.line('stats')
 def _(e):
+    suite.needs_controllers('memory', 'pids')
     with e.running('--memory', '64m', command=('sh', '-c', 'while :; do :; done')) as c:
         out = e('stats', '--no-stream', '--format', '{{.MemUsage}} {{.PIDs}}', c).out
         contains(out, '67.11MB')
@@ -239,6 +240,7 @@ def _(e):
 
 @lines.line('--memory, --memory-swap: the limit is set and kills')
 def _(e):
+    suite.needs_controllers('memory')
     script = 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max'
     ran, verbs = e.once('--memory', '32m', '--memory-swap', '32m', 'probe:1', 'sh', '-c', script)
     equal(ran.out, '33554432')
@@ -250,6 +252,7 @@ def _(e):
 
 @lines.line('--pids-limit')
 def _(e):
+    suite.needs_controllers('pids')
     script = 'cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max'
     ran, verbs = e.once('--pids-limit', '17', 'probe:1', 'sh', '-c', script)
     equal(ran.out, '17')
@@ -258,6 +261,7 @@ def _(e):
 
 @lines.line('--cpus, --cpu-shares, --cpuset-cpus')
 def _(e):
+    suite.needs_controllers('cpu', 'cpuset')
     with e.running('--cpus', '0.5', '--cpu-shares', '512', '--cpuset-cpus', '0') as c:
         def value(*names):
             for name in names:
@@ -273,6 +277,7 @@ def _(e):
 
 @lines.line('update of limits')
 def _(e):
+    suite.needs_controllers('cpu', 'memory')
     with e.running('--cpus', '0.5', '--memory', '64m') as c:
         e('container', 'update', '--cpus', '0.25', '--memory', '32m', c)
         script = 'cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null ||' \

@@ -17,8 +17,14 @@ class Podman:
         os.makedirs('/etc/containers', exist_ok=True)
         subprocess.run(['mount', '--bind', self.etc, '/etc/containers'], check=True)
         # Limits that a root without CAP_SYS_RESOURCE can set.
+        try:
+            suite.needs_controllers('pids')
+            pids = ''
+        except suite.Lacks:
+            pids = 'pids_limit = 0'
         self.write('etc/containers.conf', f'''
 [containers]
+{pids}
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
 init_path = "/usr/bin/tini-static"
 log_driver = "k8s-file"

@@ -76,6 +76,7 @@ def _(e):
 
 @lines.line('limits of a pod')
 def _(e):
+    suite.needs_controllers('cpu', 'memory')
     e('pod', 'create', '--name', 'small', '--cpus', '0.5', '--memory', '64m')
     try:
         c = e('run', '-d', '--pod', 'small', 'probe:1', 'sleep', '1000').out
@@ -90,6 +91,7 @@ def _(e):
 
 @lines.line('kube play, generate, down')
 def _(e):
+    suite.needs_controllers('cpu', 'memory')
     e.write('pod.yaml', '''
 apiVersion: v1
 kind: Pod

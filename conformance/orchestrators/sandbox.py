@@ -55,6 +55,8 @@ def _make_cgroups(tag):
         path = os.path.join(where, _own_cgroup(where).lstrip('/'), tag)
         os.makedirs(path, exist_ok=True)
         made.append(path)
+        if kind == 'cgroup2':
+            os.makedirs(path + '/harness', exist_ok=True)
         for name in ('cpuset.cpus', 'cpuset.mems'):  # v1: empty until they are copied down
             file = os.path.join(path, name)
             if kind == 'cgroup' and os.path.exists(file):
@@ -95,7 +97,10 @@ def _outer():
                         'PYTHONDONTWRITEBYTECODE': '1', 'LC_ALL': 'C.UTF-8'})
     os.makedirs(directory + '/home')
     os.makedirs(directory + '/tmp')
-    command = ['unshare', '--mount', '--net', '--pid', '--ipc', '--uts', '--cgroup', '--fork', '--kill-child',
+    # The cgroup namespace first. On v2 a cgroup with processes cannot hand its controllers down, so
+    # that everything starts one below what is the root inside.
+    moves = ''.join(f'echo 0 > {path}/harness/cgroup.procs; ' for path in cgroups if os.path.isdir(path + '/harness'))
+    command = ['unshare', '--cgroup', '--', 'sh', '-c', moves + 'exec "$@"', 'sh', 'unshare', '--mount', '--net', '--pid', '--ipc', '--uts', '--fork', '--kill-child',
                '--mount-proc', '--propagation', 'private', sys.executable, *sys.argv]
     inner = None
     try:
@@ -128,16 +133,6 @@ def _arrange(directory):
     top = next((h for h in hierarchies if h[0] == '/sys/fs/cgroup'), None)
     if top:  # v2 alone
         _call('mount', '-t', 'cgroup2', 'cgroup2', staging)
-        # A cgroup with processes cannot hand its controllers down.
-        os.mkdir(staging + '/harness')
-        with open(staging + '/cgroup.procs') as f:
-            pids = f.read().split()
-        for pid in pids:
-            try:
-                with open(staging + '/harness/cgroup.procs', 'w') as f:
-                    f.write(pid)
-            except OSError:
-                pass
         with open(staging + '/cgroup.controllers') as f:
             controllers = f.read().split()
         with open(staging + '/cgroup.subtree_control', 'w') as f:

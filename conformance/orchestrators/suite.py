@@ -188,6 +188,17 @@ def contains(text, *parts):
 ID = re.compile('[0-9a-f]{12,}')
 
 
+def needs_controllers(*names):
+    """Of the cgroups: on v2 those of the root, on v1 all."""
+    file = '/sys/fs/cgroup/cgroup.controllers'
+    if not os.path.exists(file):
+        return
+    with open(file) as f:
+        lacking = set(names) - set(f.read().split())
+    if lacking:
+        raise Lacks(f'cgroup v2 controllers {", ".join(sorted(lacking))}')
+
+
 def has_every_capability():
     with open('/proc/sys/kernel/cap_last_cap') as f:
         last = int(f.read())
