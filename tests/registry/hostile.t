@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# slow: it waits for what drips
 """kiln against a registry that lies: a clear error within bounds, and nothing half-stored."""
 import os, resource, signal, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
