@@ -10,6 +10,7 @@
 
 #include "runtime/cgroup/files.hh"
 #include "runtime/cgroup/hierarchy.hh"
+#include "runtime/sys/fd_batch.hh"
 
 namespace vessel {
 
@@ -153,7 +154,7 @@ void SystemdUnit::start_sleeper() {
     // Only system calls from here on. It must not keep anything of ours open, nor outlive us.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::prctl(PR_SET_NAME, "vessel:scope");
-    ::syscall(SYS_close_range, 0u, ~0u, 0u);
+    close_all_between(0, ~0U);
     if (::getppid() != parent) ::_exit(0);
     for (;;) ::pause();
   }

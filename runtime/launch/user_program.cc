@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/close_range.h>
 #include <linux/prctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -22,6 +21,7 @@
 #include "runtime/security/capabilities.hh"
 #include "runtime/security/labels.hh"
 #include "runtime/sys/error.hh"
+#include "runtime/sys/fd_batch.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/resolve.hh"
 
@@ -83,10 +83,10 @@ void close_all_from(int first, int keep_a, int keep_b) {
   int keep[] = {std::min(keep_a, keep_b), std::max(keep_a, keep_b)};
   for (int fd : keep) {
     if (fd < first) continue;
-    if (fd > first) ::close_range(static_cast<unsigned>(first), static_cast<unsigned>(fd - 1), 0);
+    if (fd > first) close_all_between(static_cast<unsigned>(first), static_cast<unsigned>(fd - 1));
     first = fd + 1;
   }
-  if (::close_range(static_cast<unsigned>(first), ~0U, 0) < 0) throw SysError("close_range");
+  close_all_between(static_cast<unsigned>(first), ~0U);
 }
 
 // After the filter is loaded: write(2) and exit_group(2), nothing else, no allocation.

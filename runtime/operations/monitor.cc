@@ -16,6 +16,7 @@
 #include "runtime/operations/lifecycle.hh"
 #include "runtime/operations/log_writer.hh"
 #include "runtime/sys/error.hh"
+#include "runtime/sys/fd_batch.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/log.hh"
 #include "runtime/sys/process.hh"
@@ -115,10 +116,10 @@ class Monitor {
     unsigned next = 3;
     for (int fd : keep) {
       if (fd < static_cast<int>(next)) continue;
-      if (fd > static_cast<int>(next)) ::close_range(next, static_cast<unsigned>(fd) - 1, 0);
+      if (fd > static_cast<int>(next)) close_all_between(next, static_cast<unsigned>(fd) - 1);
       next = static_cast<unsigned>(fd) + 1;
     }
-    ::close_range(next, ~0U, 0);
+    close_all_between(next, ~0U);
     // What the plan took is not needed any more.
     created_->plan = Plan();
     ::malloc_trim(0);

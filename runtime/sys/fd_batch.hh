@@ -1,4 +1,4 @@
-// Owns: descriptors that nobody needs any more, closed together.
+// Owns: descriptors that nobody needs any more, closed together; all of a range closed or marked.
 // Does not own: descriptors still in use.
 #pragma once
 
@@ -25,5 +25,11 @@ class FdBatch {
  private:
   std::vector<int> fds_;
 };
+
+// close_range(2) from `first` to `last` (both included; ~0U: all), or what it does one by one where
+// a seccomp filter around vessel hides it (older container engines answer EPERM). Only system
+// calls.
+void close_all_between(unsigned first, unsigned last) noexcept;
+void mark_close_on_exec_from(unsigned first) noexcept;
 
 }  // namespace vessel

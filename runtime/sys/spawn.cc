@@ -1,7 +1,6 @@
 #include "runtime/sys/spawn.hh"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 #include <csignal>
 
 #include "runtime/sys/error.hh"
+#include "runtime/sys/fd_batch.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/process.hh"
 
@@ -84,7 +84,7 @@ ProgramResult run_program(const ProgramCall& call) {
     if (call.umask) ::umask(static_cast<mode_t>(*call.umask));
     bool ready = ::dup2(input.get(), 0) == 0;
     if (output) ready = ready && ::dup2(output.get(), 1) == 1 && ::dup2(output.get(), 2) == 2;
-    ready = ready && ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
+    mark_close_on_exec_from(3);
     if (ready) ::execve(call.path.c_str(), argv.data(), envp.data());
     int error = errno;
     [[maybe_unused]] ssize_t ignored = ::write(error_writer.get(), &error, sizeof error);
