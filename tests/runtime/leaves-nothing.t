@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # alone
+# slow
 # What a host has of mounts, cgroups, processes, namespaces, programs, keys, memfds and state is the
 # same before and after containers: a hundred one after another, eight at once, failures, kill -9.
 import os, sys
