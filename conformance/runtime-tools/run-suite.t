@@ -4,6 +4,10 @@
 # $VESSEL and compares with the list `expected` beside this file. No program is left out.
 import os, re, signal, subprocess, sys, tempfile
 
+if os.environ.get('RUN_SUITE') != 'inside':
+    # Some of its containers have no mount namespace and are left behind: their mounts stay in here.
+    os.environ['RUN_SUITE'] = 'inside'
+    os.execvp('unshare', ['unshare', '--mount', '--propagation', 'private', sys.executable, *sys.argv])
 here = os.path.dirname(os.path.abspath(__file__))
 top = os.path.dirname(os.path.dirname(here))
 tools = os.environ.get('RUNTIME_TOOLS', '')
@@ -49,10 +53,12 @@ def run(path):
                 bad += 1
         m = re.match(r'1\.\.(\d+)', line)
         if m:
-            plan = int(m.group(1))
+            plan = max(plan or 0, int(m.group(1)))  # linux_cgroups_cpus prints a second one, of nothing
     all_text = text + err.decode(errors='replace')
-    if plan == 0 and ok + bad == 0 and p.returncode == 0:
-        return 'empty', all_text
+    if not plan and ok + bad == 0 and p.returncode == 0:
+        # Nothing counted: what it found wrong is in a diagnostic, or it printed nothing at all.
+        found = re.findall(r'^ *"error": "(.+)"', text, re.M)
+        return ('told' if found else 'empty'), '\n'.join(found) + '\n' + all_text
     if plan == ok + bad + skip and bad == 0 and p.returncode == 0 and (ok or skip):
         return 'pass', all_text
     return 'fail', all_text
@@ -68,13 +74,17 @@ for n, name in enumerate(names, 1):
     state, text = run(programs[name])
     passing += state == 'pass'
     want = expected[name]
-    noise = [l for l in text.splitlines() if l.strip() and not l.startswith(('TAP', '1..'))]
     if want == 'pass':
         good = state == 'pass'
     elif want == 'silent':
-        good = state == 'empty' and not noise
-    elif want.startswith('text='):
-        good = state == 'empty' and re.search(want[5:], text) is not None
+        good = state == 'empty'
+    elif want.startswith('refused='):
+        good = state == 'empty' and re.search(want[8:], text) is not None
+    elif want.startswith('told='):
+        regex = want[5:].split(' because=')[0]
+        good = state == 'told' and re.search(regex, text) is not None
+    elif want.startswith('race='):
+        good = state in ('pass', 'fail')
     else:
         good = state != 'pass'
     print(('ok' if good else 'not ok') + f' {n} - {name}: {state}, expected {want.split("=")[0]}')
