@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "runtime/hooks/hooks.hh"
 #include "runtime/launch/id_maps.hh"
@@ -149,8 +148,7 @@ class Init {
 
   void open_procfs() {
     if (!needs_procfs()) return;
-    procfs_.emplace(ProcFs::open());
-    if (procfs_->is_private()) rootfs_.park_at_switch(procfs_->get());
+    procfs_ = &rootfs_.open_procfs();
   }
 
   void write_sysctls() {
@@ -186,7 +184,7 @@ class Init {
     program.seccomp_before_capabilities = plan_.seccomp && plan_.seccomp_before_capabilities;
     program.gate = context_.gate;
     program.inherited_fds = context_.inherited_fds;
-    program.procfs = procfs_ ? &*procfs_ : nullptr;
+    program.procfs = procfs_;
     program.start_hooks = &plan_.hooks.start_container;
     program.state = context_.state;
     program.state.pid = ::getpid();
@@ -199,7 +197,7 @@ class Init {
   Asker parent_;
   ServicesByParent services_;
   RootfsSetup rootfs_;
-  std::optional<ProcFs> procfs_;
+  const ProcFs* procfs_ = nullptr;
 };
 
 }  // namespace

@@ -40,7 +40,7 @@ void mount_bind(MountEnvironment& environment, const MountStep& step, size_t ind
   PendingChanges inherited;
   if (served && step.propagation == Propagation::none)
     inherited.apply(tree.get(), inherited_propagation(environment.plan.rootfs.propagation));
-  place(environment, tree.get(), target.get(), step);
+  place(environment, tree.get(), target.get(), step, 0, !bind.recursive);
   inherited.finish(tree.get(), environment);
   environment.done.add(std::move(tree));
   environment.done.add(std::move(target));

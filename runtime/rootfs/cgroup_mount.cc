@@ -41,12 +41,12 @@ void cover_with_nothing(MountEnvironment& environment, int target) {
 void mount_unified(MountEnvironment& environment, const MountStep& step, int target,
                    uint64_t attributes) {
   const char* source = "cgroup";
-  if (step.propagation == Propagation::none &&
+  if (!matters_for_new_mount(step.propagation) &&
       try_mount_on(target, source, "cgroup2", mount_flags_of(attributes), nullptr))
     return;
   MountStep placed = step;
   placed.attributes = {attributes, 0};
-  if (step.propagation != Propagation::none) {
+  if (matters_for_new_mount(step.propagation)) {
     FsContext context("cgroup2");
     context.set("source", source);
     Fd mount = context.mount(attributes);
@@ -119,7 +119,8 @@ void mount_v1(MountEnvironment& environment, const MountStep& step, int target,
   Fd tmpfs = context.mount(cgroup_attributes);
   MountStep placed = step;
   placed.attributes = {cgroup_attributes, 0};
-  place(environment, tmpfs.get(), target, placed, cgroup_attributes);
+  if (!matters_for_new_mount(step.propagation)) placed.propagation = Propagation::none;
+  place(environment, tmpfs.get(), target, placed, cgroup_attributes, true);
   for (const SelfCgroup& cgroup : cgroups) {
     mount_hierarchy(environment, cgroup, tmpfs.get(), attributes);
     link_members(cgroup.directory, tmpfs.get());

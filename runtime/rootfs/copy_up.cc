@@ -25,10 +25,41 @@ namespace {
 
 constexpr int deepest = 256;  // directories; also bounds the descriptors held
 
-struct CloseDir {
-  void operator()(DIR* directory) const { closedir(directory); }
+// The names in a directory. opendir(3) would ask four more things of the kernel for each.
+class Listing {
+ public:
+  explicit Listing(int directory) : directory_(directory), buffer_(new char[size]) {}
+  // The next name but "." and "..", valid until the next call; nullptr at the end. Throws SysError.
+  const char* next() {
+    for (;;) {
+      if (at_ == end_ && !fill()) return nullptr;
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer_.get() + at_);
+      at_ += entry->d_reclen;
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") return entry->d_name;
+    }
+  }
+
+ private:
+  static constexpr size_t size = 8192;
+  bool fill() {
+    const ssize_t got = getdents64(directory_, buffer_.get(), size);
+    if (got < 0) throw SysError("getdents64");
+    at_ = 0;
+    end_ = static_cast<size_t>(got);
+    return got > 0;
+  }
+
+  const int directory_;
+  const std::unique_ptr<char[]> buffer_;
+  size_t at_ = 0, end_ = 0;
 };
-using Directory = std::unique_ptr<DIR, CloseDir>;
+
+Fd open_listing(int directory) {
+  Fd fd(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) throw SysError("open the directory below the tmpfs");
+  return fd;
+}
 
 class Copier {
  public:
@@ -153,20 +184,8 @@ void Copier::copy_entry(int from, int to, const char* name, const std::string& p
 
 void Copier::copy_content(int from, int to, const std::string& path, int depth) {
   if (depth > deepest) throw Error(path + " is nested too deeply to be copied into a tmpfs");
-  const Directory directory(
-      fdopendir(Fd(openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)).release()));
-  if (!directory) throw SysError("read " + path);
-  for (;;) {
-    errno = 0;
-    const dirent* entry = readdir(directory.get());
-    if (!entry) {
-      if (errno != 0) throw SysError("read " + path);
-      break;
-    }
-    const std::string_view name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    copy_entry(from, to, entry->d_name, path + "/" + entry->d_name, depth);
-  }
+  Listing listing(from);
+  while (const char* name = listing.next()) copy_entry(from, to, name, path + "/" + name, depth);
   // Hard links across directories would need this descriptor later; they become copies.
   std::erase_if(hard_linked_, [&](const auto& copied) { return copied.second.directory == to; });
 }
@@ -174,13 +193,15 @@ void Copier::copy_content(int from, int to, const std::string& path, int depth) 
 }  // namespace
 
 void copy_up(int from, int to) {
-  const Fd in(openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!in) throw SysError("open the directory below the tmpfs");
-  const Fd out(openat(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!out) throw SysError("open the tmpfs");
+  const Fd in = open_listing(from);
   struct stat status {};
   if (fstat(in.get(), &status) < 0) throw SysError("stat the directory below the tmpfs");
-  Copier(status.st_dev).copy_content(in.get(), out.get(), "", 0);
+  Copier(status.st_dev).copy_content(in.get(), to, "", 0);
+}
+
+bool is_empty_directory(int directory) {
+  const Fd in = open_listing(directory);
+  return Listing(in.get()).next() == nullptr;
 }
 
 }  // namespace vessel

@@ -61,9 +61,9 @@ struct ClassicMount {
 // mount is needed, or something cannot be said in mount(2)'s text.
 std::optional<ClassicMount> classic_mount(const MountStep& step, const FilesystemMount& filesystem,
                                           const std::string& label) {
-  if (filesystem.copy_up || step.idmap || !label.empty() || step.propagation != Propagation::none ||
-      step.recursive_attributes.set != 0 || step.recursive_attributes.clear != 0 ||
-      readonly_at_finish(step, filesystem))
+  if (filesystem.copy_up || step.idmap || !label.empty() ||
+      matters_for_new_mount(step.propagation) || step.recursive_attributes.set != 0 ||
+      step.recursive_attributes.clear != 0 || readonly_at_finish(step, filesystem))
     return std::nullopt;
   ClassicMount classic;
   classic.flags = mount_flags_of(step.attributes.set);
@@ -96,17 +96,12 @@ void configure(FsContext& context, const FilesystemMount& filesystem) {
   if (filesystem.readonly_superblock) context.set_flag("ro");
 }
 
-void copy_owner(int from, int to) {
-  struct stat status {};
-  if (fstat(from, &status) < 0 || fchownat(to, "", status.st_uid, status.st_gid, AT_EMPTY_PATH) < 0)
-    throw SysError("give the tmpfs the owner of the directory");
-}
-
 void place_filesystem(MountEnvironment& environment, const MountStep& step, size_t index,
                       const FilesystemMount& filesystem, int target) {
   const std::string& label = environment.plan.rootfs.mount_label;
   MountStep placed = step;
   placed.attributes.clear = 0;  // nothing is set on a new mount that would have to be cleared
+  if (!matters_for_new_mount(step.propagation)) placed.propagation = Propagation::none;
   const bool later = readonly_at_finish(step, filesystem);
   FilesystemMount made = filesystem;
   if (later) {
@@ -124,26 +119,35 @@ void place_filesystem(MountEnvironment& environment, const MountStep& step, size
   }
   if (filesystem.copy_up) {
     copy_up(target, mount.get());
-    if (!has_option(filesystem, "uid") && !has_option(filesystem, "gid"))
-      copy_owner(target, mount.get());
   }
   if (step.idmap) {
     const Fd user_namespace = environment.services.idmap_namespace(index);
     apply_idmap(mount.get(), user_namespace.get(), step.idmap->recursive);
   }
-  place(environment, mount.get(), target, placed, placed.attributes.set);
+  place(environment, mount.get(), target, placed, placed.attributes.set, true);
   if (later)
     environment.readonly_at_finish.push_back(std::move(mount));
   else
     environment.done.add(std::move(mount));
 }
 
-FilesystemMount with_mode_of(FilesystemMount filesystem, int directory) {
+// What is not said of a tmpfs it has from the directory that it covers: the mode (not that of
+// /tmp), and with the content the owner. Without content there is nothing to copy.
+FilesystemMount like_directory(FilesystemMount filesystem, int directory) {
   struct stat status {};
   if (fstat(directory, &status) < 0) throw SysError("fstat the destination");
-  char mode[8];
-  snprintf(mode, sizeof mode, "%04o", static_cast<unsigned>(status.st_mode & 07777));
-  filesystem.options.emplace_back("mode", mode);
+  if (!has_option(filesystem, "mode")) {
+    char mode[8];
+    snprintf(mode, sizeof mode, "%04o", static_cast<unsigned>(status.st_mode & 07777));
+    filesystem.options.emplace_back("mode", mode);
+  }
+  if (!filesystem.copy_up) return filesystem;
+  if (!has_option(filesystem, "uid") && !has_option(filesystem, "gid")) {
+    // Root's it is anyway: the caller is that, in its own user namespace.
+    if (status.st_uid != 0) filesystem.options.emplace_back("uid", std::to_string(status.st_uid));
+    if (status.st_gid != 0) filesystem.options.emplace_back("gid", std::to_string(status.st_gid));
+  }
+  if (is_empty_directory(directory)) filesystem.copy_up = false;
   return filesystem;
 }
 
@@ -162,11 +166,15 @@ const char* host_instance(const MountEnvironment& environment, const std::string
 void mount_filesystem(MountEnvironment& environment, const MountStep& step, size_t index,
                       const FilesystemMount& wanted) {
   auto [target, made] = open_directory_target(environment, step);
-  // Without a word on it a tmpfs looks like the directory that it covers, not like /tmp.
-  std::optional<FilesystemMount> with_mode;
-  if (wanted.fs_type == "tmpfs" && !made && !has_option(wanted, "mode"))
-    with_mode = with_mode_of(wanted, target.get());
-  const FilesystemMount& filesystem = with_mode ? *with_mode : wanted;
+  std::optional<FilesystemMount> adjusted;
+  if (made && wanted.copy_up) {
+    adjusted = wanted;
+    adjusted->copy_up = false;
+  } else if (!made && wanted.fs_type == "tmpfs" &&
+             (wanted.copy_up || !has_option(wanted, "mode"))) {
+    adjusted = like_directory(wanted, target.get());
+  }
+  const FilesystemMount& filesystem = adjusted ? *adjusted : wanted;
 
   const auto classic = classic_mount(step, filesystem, environment.plan.rootfs.mount_label);
   if (classic && try_mount_on(target.get(), source_of(filesystem), filesystem.fs_type.c_str(),

@@ -49,12 +49,14 @@ struct Changes {
   MountChange own, recursive;
 };
 
-Changes changes_of(const MountStep& step, uint64_t already) {
+Changes changes_of(const MountStep& step, uint64_t already, bool one_mount = false) {
   // The mount's own options first, then the recursive ones, which then hold for it too.
   Changes changes{{step.attributes.set & ~already, step.attributes.clear, 0, false},
                   {step.recursive_attributes.set, step.recursive_attributes.clear, 0, true}};
   const MountChange propagation = propagation_change(step.propagation);
-  (propagation.recursive ? changes.recursive : changes.own).propagation = propagation.propagation;
+  // One call for both where there is nothing below the mount.
+  const bool recursive = propagation.recursive && !one_mount;
+  (recursive ? changes.recursive : changes.own).propagation = propagation.propagation;
   return changes;
 }
 
@@ -133,8 +135,8 @@ void PendingChanges::finish(int attached, MountEnvironment& environment) const {
 }
 
 void place(MountEnvironment& environment, int tree, int target, const MountStep& step,
-           uint64_t already) {
-  const auto [own, recursive] = changes_of(step, already);
+           uint64_t already, bool one_mount) {
+  const auto [own, recursive] = changes_of(step, already, one_mount);
   PendingChanges changes;
   changes.apply(tree, own);
   changes.apply(tree, recursive);
@@ -157,6 +159,19 @@ void place_host_tree(MountEnvironment& environment, const char* path, unsigned f
 bool try_mount_on(int directory, const char* source, const char* type, unsigned long flags,
                   const char* data) noexcept {
   return fchdir(directory) == 0 && ::mount(source, ".", type, flags, data) == 0;
+}
+
+bool matters_for_new_mount(Propagation propagation) {
+  switch (propagation) {
+    case Propagation::none:
+    case Propagation::private_:
+    case Propagation::rprivate:
+    case Propagation::slave:
+    case Propagation::rslave:
+      return false;
+    default:
+      return true;
+  }
 }
 
 MountChange propagation_change(Propagation propagation) {

@@ -70,9 +70,13 @@ class PendingChanges {
 };
 
 // Gives the detached `tree` what `step` says (`already`: attributes that it was made with) and
-// puts it on `target`.
+// puts it on `target`. `one_mount`: there are no others below it.
 void place(MountEnvironment& environment, int tree, int target, const MountStep& step,
-           uint64_t already = 0);
+           uint64_t already = 0, bool one_mount = false);
+
+// Whether the words say anything of a file system that is mounted anew: it is nobody's peer or
+// slave before it is attached, and what it becomes then is the mount's below it to say.
+bool matters_for_new_mount(Propagation propagation);
 
 // A bind of the host's `path` in place of a file system that may not be mounted here.
 void place_host_tree(MountEnvironment& environment, const char* path, unsigned flags, int target,

@@ -133,7 +133,6 @@ void RootfsSetup::finish() {
 
   umask(caller_umask_);
   umask_changed_ = false;
-  environment_.procfs.reset();
   environment_.done.close_all();
 }
 

@@ -63,10 +63,9 @@ class RootfsSetup {
   // The container's root directory, valid between prepare() and finish(). Everything in the root
   // is reached from here, through resolve_in_root().
   int root() const { return root_.get(); }
-  // A detached mount that is to live as long as its descriptor does is given to the old root just
-  // before the switch: it then goes away with the one umount of all, instead of paying for one of
-  // its own (50 to 85 µs) when it is closed. `mount` stays usable.
-  void park_at_switch(int mount) { parked_.push_back(mount); }
+  // The procfs that this object uses itself, opened now if it has not been; as long-lived as the
+  // object.
+  const ProcFs& open_procfs() { return environment_.proc(); }
   // For launch/, before mounts(): the container's cgroups, hierarchy -> absolute directory on the
   // host, as CgroupRecord::paths. What is absent is taken from init's own membership.
   void set_cgroup_paths(std::map<std::string, std::string> paths) {
@@ -91,7 +90,6 @@ class RootfsSetup {
   Fd root_;
   mode_t caller_umask_ = 0;
   bool umask_changed_ = false;
-  std::vector<int> parked_;
   ParentInRoot last_parent_;  // of devices and links: nearly all lie in /dev
   std::string last_parent_path_;
   Fd null_;  // /dev/null as devices() made it

@@ -51,12 +51,19 @@ std::vector<SelfCgroup> self_cgroups(std::string_view text,
     if (cgroup.directory.starts_with(named_prefix)) cgroup.directory.erase(0, named_prefix.size());
     if (cgroup.controllers.empty()) cgroup.directory = unified_directory;
     std::string mount = mount_root + "/" + cgroup.directory;
-    // Some hosts join the names in another order, with a link for each.
-    if (!exists(mount)) mount.resize(std::min(mount.find(','), mount.size()));
-    if (!exists(mount)) continue;
-    const auto path = known.find(cgroup.controllers);
-    cgroup.host_path =
-        path != known.end() ? path->second : below_mount(mount, line.substr(second + 1));
+    if (const auto path = known.find(cgroup.controllers); path != known.end()) {
+      cgroup.host_path = path->second;
+      found.push_back(std::move(cgroup));
+      continue;
+    }
+    bool there = exists(mount);
+    if (const size_t comma = mount.find(','); !there && comma != mount.npos) {
+      // Some hosts join the names in another order, with a link for each.
+      mount.resize(comma);
+      there = exists(mount);
+    }
+    if (!there) continue;
+    cgroup.host_path = below_mount(mount, line.substr(second + 1));
     found.push_back(std::move(cgroup));
   }
   return found;

@@ -30,10 +30,12 @@ void RootfsSetup::switch_root() {
 // pivot_root(2) "pivot_root(".", ".")": no directory for the old root is needed, it ends on top of
 // the new one, from where one umount takes it away with everything below.
 void RootfsSetup::detach_old_root() {
-  // Not on "/" itself: the umount below would then take this one instead of the old root. Where
-  // there is no /proc, closing them costs what it costs.
-  for (const int mount : parked_)
-    static_cast<void>(move_mount(mount, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH));
+  // A detached mount pays 50 to 85 µs for an umount of its own when it is closed. Given to the old
+  // root it goes away with the one umount of all, and its descriptor stays usable. Not on "/"
+  // itself: the umount below would then take this one instead of the old root.
+  if (environment_.procfs && environment_.procfs->is_private())
+    static_cast<void>(
+        move_mount(environment_.procfs->get(), "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH));
 
   const bool shared =
       rootfs_.propagation == Propagation::shared || rootfs_.propagation == Propagation::rshared;

@@ -242,14 +242,11 @@ Verdict private_procfs() {
   });
 }
 
-Verdict parked_mount_stays_usable() {
+Verdict procfs_outlives_the_switch() {
   Container c;
   c.usual();
-  static std::optional<vessel::ProcFs> procfs;
-  c.before_switch = [](vessel::RootfsSetup& setup) {
-    procfs = vessel::ProcFs::open();
-    setup.park_at_switch(procfs->get());
-  };
+  static const vessel::ProcFs* procfs;
+  c.before_switch = [](vessel::RootfsSetup& setup) { procfs = &setup.open_procfs(); };
   return c.run([]() -> Verdict {
     EXPECT(procfs->read("self/stat").starts_with("1 "));
     EXPECT_EQ(mountinfo_lines(), 4);
@@ -285,7 +282,7 @@ std::vector<Case> root_cases() {
       {"a device that is not the one wanted is an error", device_mismatch_is_an_error},
       {"terminal and /dev/console", terminal},
       {"private procfs behind a covered /proc", private_procfs},
-      {"a parked mount stays usable", parked_mount_stays_usable},
+      {"the procfs outlives the switch of the root", procfs_outlives_the_switch},
   };
 }
 
