@@ -178,6 +178,13 @@ class Intervals {
 
  private:
   void add_number(const ArchProfile& arch, const Entry* first, const Entry* last) {
+    // Nearly every number: one rule, or the first of them, allows it whatever the arguments are.
+    if (const Rule& rule = profile_.rules[first->rule];
+        first->multiplexed == 0 && rule.conditions.empty()) {
+      add({first->number, rule.action, nullptr, {}});
+      add({first->number + 1, profile_.default_action, nullptr, {}});
+      return;
+    }
     std::vector<Rule> rules = effective_rules(profile_, *arch.arch, first, last);
     const uint32_t number = first->number;
     if (rules.size() == 1 && rules[0].conditions.empty())
