@@ -102,6 +102,7 @@ def _(e):
 
 @lines.line('stats')
 def _(e):
+    suite.needs_controllers('memory', 'pids')
     with e.running('--memory', '64m', command=('sh', '-c', 'while :; do :; done')) as c:
         out = e('stats', '--no-stream', '--format', '{{.MemUsage}}|{{.PIDs}}|{{.CPUPerc}}', c).out.split('|')
         contains(out[0], '64MiB')
@@ -112,6 +113,7 @@ def _(e):
 
 @lines.line('top, pause, unpause, update')
 def _(e):
+    suite.needs_controllers('memory', 'cpu')
     with e.running(command=('sh', '-c', 'while :; do echo tick; sleep 0.1; done')) as c:
         contains(e('top', c).out, 'while')
         e('pause', c)
@@ -129,6 +131,7 @@ def _(e):
 
 @lines.line('limits: memory, pids, cpus, shares, cpuset')
 def _(e):
+    suite.needs_controllers('memory', 'pids', 'cpu', 'cpuset')
     with e.running('--memory', '32m', '--pids-limit', '17', '--cpus', '0.5', '--cpu-shares', '512', '--cpuset-cpus', '0') as c:
         equal(e.value(c, 'memory.limit_in_bytes', 'memory.max'), '33554432')
         equal(e.value(c, 'pids.max'), '17')
