@@ -11,7 +11,10 @@ top = os.path.dirname(os.path.dirname(here))
 kiln = os.environ.get('KILN', os.path.join(top, 'build/builder/kiln'))
 vessel = os.environ.get('VESSEL', os.path.join(top, 'build/runtime/vessel'))
 work = tempfile.mkdtemp(prefix='errors-')
-env = dict(os.environ, KILN_STORE=work + '/store', LC_ALL='C', NO_COLOR='1')
+env = dict(os.environ, KILN_STORE=work + '/store', LC_ALL='C', NO_COLOR='1',
+           KILN_REGISTRIES=work + '/registries')  # no network, whatever the machine has
+with open(work + '/registries', 'w') as f:
+    f.write('blocked docker.io\n')
 env.pop('SOURCE_DATE_EPOCH', None)
 ctx = work + '/ctx'
 
