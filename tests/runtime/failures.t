@@ -38,7 +38,21 @@ def changed(change):
 
 
 fails(None, 'config.json', 'not JSON', raw='{')
-fails(None, 'process', 'no process', raw='{"ociVersion":"1.0.2","root":{"path":"rootfs"}}')
+# config.md: process is required when start is called, not before.
+id = name()
+b = bundle(None, raw='{"ociVersion":"1.0.2","root":{"path":"rootfs"}}')
+r = vessel('run', '--bundle', b, name())
+check(r.code == 1 and 'process' in r.err and left_over() == [], 'run without process', r)
+c = config()
+del c['process']
+b = bundle(c)
+r = vessel('create', '--bundle', b, id)
+check(r.code == 0, 'create without process', r)
+r = vessel('start', id)
+check(r.code == 1 and 'process' in r.err and state(id)['status'] == 'created',
+      'start without process is an error and changes nothing', r)
+r = vessel('delete', '--force', id)
+check(r.code == 0 and left_over() == [], 'and it can be deleted', (r, left_over()))
 fails(changed(lambda c: c['root'].update(path='none')), 'none', 'no root')
 fails(changed(lambda c: c['mounts'].append(
     {'destination': '/x', 'type': 'bind', 'source': '/nonexistent', 'options': ['bind']})),
