@@ -43,7 +43,8 @@ constexpr std::array forwarded = {SIGHUP,  SIGINT,   SIGQUIT, SIGTERM, SIGUSR1,
 
 // The runtime in the foreground, with our own standard streams. Signals sent to kiln reach it;
 // those that the terminal sends to the whole foreground group it gets anyhow.
-int run_runtime(const std::vector<std::string>& words, bool interactive) {
+// `log`: a file for its output instead, which a container in the background goes on writing to.
+int run_runtime(const std::vector<std::string>& words, bool interactive, const std::string& log) {
   sigset_t waited, before;
   sigemptyset(&waited);
   for (const int signal : forwarded) sigaddset(&waited, signal);
@@ -66,6 +67,11 @@ int run_runtime(const std::vector<std::string>& words, bool interactive) {
     if (!interactive) {
       const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
       if (null < 0 || dup2(null, STDIN_FILENO) < 0) _exit(own_failure);
+    }
+    if (!log.empty()) {
+      const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+      if (file < 0 || dup2(file, STDOUT_FILENO) < 0 || dup2(file, STDERR_FILENO) < 0)
+        _exit(own_failure);
     }
     execv(argv[0], argv.data());
     _exit(own_failure);
@@ -203,12 +209,17 @@ int run(const Arguments& arguments) {
   if (const auto root = arguments.value("root")) words.insert(words.end(), {"--root", *root});
   words.insert(words.end(), verb.begin(), verb.end());
   words.insert(words.end(), {"--bundle", made.directory, "--pid-file", told.path() + "/pid", name});
+  // vessel's monitor keeps the log; under another runtime it is a plain file of the same name.
+  const std::string log =
+      detach && !is_vessel(runtime) ? made.directory + "/" + name + ".log" : std::string();
   int status =
-      run_runtime(words, !detach && (arguments.has("interactive") || arguments.has("tty")));
+      run_runtime(words, !detach && (arguments.has("interactive") || arguments.has("tty")), log);
   // Without its pid file the container never started: the status is the runtime's own. In the
   // background any failure is.
   const bool started = try_read_file_at(told.fd(), "pid", 64).has_value();
   if (status != 0 && (detach || !started)) status = failed_start_code(last_words(told.fd()));
+  if (status != 0 && !log.empty())
+    write_all(STDERR_FILENO, "kiln: run: " + last_words(told.fd()) + "\n");
   if (status == 0 && detach) print(name + "\n");
   // The hook of the bundle did it already, unless the runtime came to nothing before.
   if ((status != 0 && !started) || (rm && !detach))
