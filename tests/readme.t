@@ -1,10 +1,15 @@
 #!/bin/bash
 # slow
+# alone
 # Runs the README's shell blocks as they stand, in order, in one shell, as a newcomer would paste them.
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+cleanup() {
+  "$top/build/runtime/vessel" delete --force web > /dev/null 2>&1
+  rm -rf "$work"
+}
+trap cleanup EXIT
 # Each block becomes a group that reports itself; the first failure ends the tour.
 python3 - "$top/README.md" "$work/tour.sh" <<'P'
 import re, sys
