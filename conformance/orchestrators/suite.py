@@ -322,8 +322,8 @@ class Suite:
                 time.sleep(0.1)
                 now = remains()
             left[name] = {ID.sub('ID', r.replace(name, 'RUNTIME')) for r in now - before}
-            surplus = {r for r in left[name] if not r.startswith('cgroup')} if name == 'runc' \
-                else left[name] - left.get('runc', set())
+            forgiven = left[name] if only else left['runc']
+            surplus = left[name] - {r for r in forgiven if r.startswith('cgroup')}
             number += 1
             bad += bool(surplus)
             print(f'{"not ok" if surplus else "ok"} {number} - {name}: nothing is left')
