@@ -66,11 +66,17 @@ SnapshotRecords::SnapshotRecords(const std::string& directory) {
 
 std::optional<SnapshotRecord> SnapshotRecords::find(const std::string& key) const {
   check_key(key);
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = known_.find(key); known != known_.end()) return known->second;
+  }
   const auto text = try_read_file_at(keys_.get(), key, max_record);
   if (!text) return std::nullopt;
   const std::vector<std::string> parts = lines(*text);
   if (parts.size() != 4 || parts[0] != version || parts[1] != boot_) return std::nullopt;
-  return SnapshotRecord{parts[2] == "-" ? "" : parts[2], parts[3] == "-" ? "" : parts[3]};
+  SnapshotRecord record{parts[2] == "-" ? "" : parts[2], parts[3] == "-" ? "" : parts[3]};
+  const std::lock_guard lock(mutex_);
+  return known_.insert_or_assign(key, std::move(record)).first->second;
 }
 
 SnapshotRecord SnapshotRecords::get(const std::string& key) const {
@@ -80,6 +86,10 @@ SnapshotRecord SnapshotRecords::get(const std::string& key) const {
 }
 
 std::vector<std::string> SnapshotRecords::keys() const {
+  {
+    const std::lock_guard lock(mutex_);
+    known_.clear();  // what is there now, also after other processes
+  }
   std::vector<std::string> out = list_directory(keys_.get());
   std::erase_if(out, [this](const std::string& key) { return key.front() == '.' || !find(key); });
   return out;
@@ -103,6 +113,10 @@ bool SnapshotRecords::add(const std::string& key, const SnapshotRecord& record) 
 
 void SnapshotRecords::remove(const std::string& key) {
   check_key(key);
+  {
+    const std::lock_guard lock(mutex_);
+    known_.erase(key);
+  }
   if (::unlinkat(keys_.get(), key.c_str(), 0) != 0 && errno != ENOENT)
     throw SysError("remove snapshot " + key);
 }

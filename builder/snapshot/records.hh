@@ -9,6 +9,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -63,6 +65,10 @@ class SnapshotRecords {
  private:
   void sweep();
   void to_trash(int directory, const std::string& name);
+
+  // Records never change; whoever relies on one holds its key, so that it is not removed either.
+  mutable std::mutex mutex_;
+  mutable std::map<std::string, SnapshotRecord> known_;
 
   std::string path_;
   Fd top_, trees_, keys_, leases_, mounts_, trash_;

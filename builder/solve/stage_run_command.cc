@@ -94,6 +94,8 @@ void StageRun::prepare_run_services() {
   d.memory_swap = services_.request.memory_swap;
   d.shm_size = services_.request.shm_size;
   d.work_directory = services_.work.path();
+  d.bundle_directory = services_.work.bundles();
+  d.container_prefix = services_.work.container_prefix();
   services_.work.set_runtime(services_.runtime.runtime);
   d.resolv_conf = resolv_conf_text(false);
   services_.cache_mounts = store.sub_directory("cache-mounts");

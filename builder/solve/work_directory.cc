@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,16 +33,19 @@ std::vector<std::string> names_in(int directory) {
   return names;
 }
 
+std::string prefix_of(const std::string& work_directory) {
+  return std::string(bundle_prefix) + work_directory + "-";
+}
+
 void remove_dead(int parent, const std::string& name, const std::string& runtime_state) {
   const Fd dead(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!dead || flock(dead.get(), LOCK_EX | LOCK_NB) != 0) return;  // a file, or in use
   if (const auto runtime = try_read_file_at(dead.get(), runtime_file, 4096)) {
-    for (const std::string& bundle : names_in(dead.get()))
-      // Only what the runtime still knows: most bundles end with their command.
-      if (bundle.starts_with(bundle_prefix) &&
-          faccessat(AT_FDCWD, (runtime_state + "/" + bundle).c_str(), F_OK, AT_SYMLINK_NOFOLLOW) ==
-              0)
-        delete_container({*runtime, {"--root", runtime_state}, {}, bundle});
+    // Every runtime keeps a container's state in a directory of its name.
+    const Fd state(open(runtime_state.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    for (const std::string& container : state ? names_in(state.get()) : std::vector<std::string>{})
+      if (container.starts_with(prefix_of(name)))
+        delete_container({*runtime, {"--root", runtime_state}, {}, container});
   }
   remove_tree_at(parent, name);
 }
@@ -65,10 +69,20 @@ WorkDirectory::WorkDirectory(const std::string& directory, const std::string& ru
   own_ = open_dir_at(parent_.get(), name_);
   if (flock(own_.get(), LOCK_EX | LOCK_NB) != 0) throw SysError("lock " + directory);
   path_ = directory + "/" + name_;
+  make_dir_at(own_.get(), "bundles", 0700);
+  bundles_ = path_ + "/bundles";
+  // Gone with the private mount namespace, whatever ends the process.
+  in_memory_ =
+      mount("tmpfs", bundles_.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") == 0;
+}
+
+std::string WorkDirectory::container_prefix() const {
+  return prefix_of(name_);
 }
 
 WorkDirectory::~WorkDirectory() {
   try {
+    if (in_memory_) umount2(bundles_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     remove_tree_at(parent_.get(), name_);
   } catch (const Error&) {
     return;  // the next build does it

@@ -21,16 +21,22 @@ class WorkDirectory {
   WorkDirectory& operator=(const WorkDirectory&) = delete;
 
   const std::string& path() const { return path_; }
+  // For bundles: in memory where this process may mount in a namespace of its own. A step makes and
+  // removes a dozen small files, and ext4 passes over inodes freed lately one by one.
+  const std::string& bundles() const { return bundles_; }
+  // What the names of bundles, which are also those of their containers, begin with.
+  std::string container_prefix() const;
   // Remembered for whoever has to clean up.
   void set_runtime(const std::string& runtime) const;
 
  private:
   Fd parent_;
-  std::string name_, path_;
+  std::string name_, path_, bundles_;
   Fd own_;
+  bool in_memory_ = false;
 };
 
-// A bundle in a work directory is a directory of this name; its container has the same.
+// Containers of builds are named by this, the name of the work directory, "-" and more.
 inline constexpr std::string_view bundle_prefix = "kiln-";
 
 }  // namespace kiln::solve

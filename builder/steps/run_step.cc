@@ -18,9 +18,9 @@ namespace {
 // A bundle directory that goes away with everything in it.
 class BundleDirectory {
  public:
-  BundleDirectory(const std::string& parent, bool in_memory)
+  BundleDirectory(const std::string& parent, const std::string& prefix, bool in_memory)
       : parent_(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
-        name_("kiln-" + random_name()) {
+        name_(prefix + random_name()) {
     if (!parent_) throw SysError("open " + parent);
     make_dir_at(parent_.get(), name_, 0700);
     path_ = parent + "/" + name_;
@@ -117,7 +117,8 @@ oci::Config config_of(const RunStep& step, const RunDefaults& defaults,
 RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
                     const std::string& root_path, const RuntimeCall& runtime, const LineSink& sink,
                     const Cancellation& cancel) {
-  const BundleDirectory bundle(defaults.work_directory, step.secret_environment);
+  const BundleDirectory bundle(defaults.bundle_directory, defaults.container_prefix,
+                               step.secret_environment);
   RuntimeCall call = runtime;
   call.bundle = bundle.path();
   call.id = bundle.name();

@@ -29,8 +29,10 @@ struct RunDefaults {
   std::vector<oci::Rlimit> rlimits;
   std::optional<int64_t> memory, memory_swap;  // bytes
   std::optional<int64_t> shm_size;             // bytes
-  std::string work_directory;  // host directory for bundles, private to this process
-  std::string resolv_conf;     // text of the container's /etc/resolv.conf
+  std::string work_directory;                  // host directory, private to this process
+  std::string bundle_directory;                // for bundles
+  std::string container_prefix;                // of their names
+  std::string resolv_conf;                     // text of the container's /etc/resolv.conf
 };
 
 struct RunStep {
