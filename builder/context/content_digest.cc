@@ -47,9 +47,10 @@ struct DigestMemo::State {
   std::vector<std::atomic<bool>> used;
   std::mutex mutex;
   std::vector<Record> fresh;
-  // What this build read a moment ago; sorted up to `noted_sorted`.
+  // What this build read a moment ago and no other may believe.
   std::vector<Record> noted;
-  size_t noted_sorted = 0;
+  size_t fresh_sorted = 0, noted_sorted = 0;
+  bool at_once = false;  // `fresh` is searched too
 
   ~State() {
     if (map != MAP_FAILED) ::munmap(map, map_size);
@@ -102,15 +103,17 @@ std::optional<DigestMemo::Raw> DigestMemo::find(const ContextEntry& file) const 
     return at->digest;
   }
   const std::lock_guard lock(state_->mutex);
-  std::vector<Record>& noted = state_->noted;
-  if (state_->noted_sorted != noted.size()) {
-    std::ranges::sort(noted, before);
-    state_->noted_sorted = noted.size();
-  }
-  for (auto n = std::ranges::lower_bound(noted, wanted, before);
-       n != noted.end() && n->key() == wanted.key(); ++n)
-    if (matches(*n)) return n->digest;
-  return std::nullopt;
+  if (!state_->at_once) return std::nullopt;
+  const auto among = [&](std::vector<Record>& records, size_t& sorted) -> std::optional<Raw> {
+    if (sorted != records.size()) std::ranges::stable_sort(records, before);
+    sorted = records.size();
+    for (auto r = std::ranges::lower_bound(records, wanted, before);
+         r != records.end() && r->key() == wanted.key(); ++r)
+      if (matches(*r)) return r->digest;
+    return std::nullopt;
+  };
+  if (auto found = among(state_->fresh, state_->fresh_sorted)) return found;
+  return among(state_->noted, state_->noted_sorted);
 }
 
 void DigestMemo::note(const ContextEntry& file, int fd, const Raw& digest, int64_t began,
@@ -130,8 +133,11 @@ void DigestMemo::note(const ContextEntry& file, int fd, const Raw& digest, int64
   record.digest = digest;
   const bool settled = file.mtime_ns <= began - settled_ns && file.ctime_ns <= began - settled_ns;
   const std::lock_guard lock(state_->mutex);
-  if (settled) state_->fresh.push_back(record);
-  if (at_once) state_->noted.push_back(record);
+  state_->at_once = state_->at_once || at_once;
+  if (settled)
+    state_->fresh.push_back(record);
+  else if (at_once)
+    state_->noted.push_back(record);
 }
 
 void DigestMemo::remember(const ContextEntry& file, const Raw& digest) {
@@ -163,9 +169,10 @@ void DigestMemo::save(int directory, const std::string& name, size_t limit) {
   all.clear();
 }
 
-DigestMemo::Raw digest_file(const Context& context, const ContextEntry& file, DigestMemo* memo) {
-  if (memo != nullptr)
-    if (const auto known = memo->find(file)) return *known;
+namespace {
+
+// Of a file that the memo does not know.
+DigestMemo::Raw read_digest(const Context& context, const ContextEntry& file, DigestMemo* memo) {
   static thread_local Sha256 hash;
   static thread_local std::vector<std::byte> buffer(size_t{128} << 10);
   struct timespec now {};
@@ -188,6 +195,14 @@ DigestMemo::Raw digest_file(const Context& context, const ContextEntry& file, Di
   const DigestMemo::Raw raw = hash.finish();
   if (memo != nullptr && size == file.entry.size) memo->note(file, fd.get(), raw, start, false);
   return raw;
+}
+
+}  // namespace
+
+DigestMemo::Raw digest_file(const Context& context, const ContextEntry& file, DigestMemo* memo) {
+  if (memo != nullptr)
+    if (const auto known = memo->find(file)) return *known;
+  return read_digest(context, file, memo);
 }
 
 namespace {
@@ -215,7 +230,7 @@ std::vector<DigestMemo::Raw> digest_files(const Context& context,
   const auto work = [&] {
     try {
       for (size_t i = next++; i < missing.size(); i = next++)
-        out[missing[i]] = digest_file(context, entries[missing[i]], options.memo);
+        out[missing[i]] = read_digest(context, entries[missing[i]], options.memo);
     } catch (...) {
       next = missing.size();
       const std::lock_guard lock(mutex);

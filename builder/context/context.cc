@@ -73,6 +73,7 @@ class Walker {
       ++kept;
     }
     out_.resize(kept);
+    out_.shrink_to_fit();  // of a large context, kept for a long time
     return std::move(out_);
   }
 

@@ -33,12 +33,13 @@ std::vector<std::byte> gzip_member(std::span<const std::byte> in) {
   static thread_local const std::unique_ptr<libdeflate_compressor, Free> compressor(
       libdeflate_alloc_compressor(gzip_level));
   if (!compressor) throw Error("no memory for a gzip compressor");
-  std::vector<std::byte> out(libdeflate_gzip_compress_bound(compressor.get(), in.size()));
+  // Results wait for those before them: they should not occupy what they might have needed.
+  static thread_local std::vector<std::byte> out;
+  out.resize(libdeflate_gzip_compress_bound(compressor.get(), in.size()));
   const size_t size =
       libdeflate_gzip_compress(compressor.get(), in.data(), in.size(), out.data(), out.size());
   if (size == 0) throw Error("gzip compression failed");
-  out.resize(size);
-  return out;
+  return {out.begin(), out.begin() + static_cast<std::ptrdiff_t>(size)};
 }
 
 std::vector<std::byte> zstd_frame(std::span<const std::byte> in) {
@@ -47,13 +48,13 @@ std::vector<std::byte> zstd_frame(std::span<const std::byte> in) {
   };
   static thread_local const std::unique_ptr<ZSTD_CCtx, Free> context(ZSTD_createCCtx());
   if (!context) throw Error("no memory for a zstd compressor");
-  std::vector<std::byte> out(ZSTD_compressBound(in.size()));
+  static thread_local std::vector<std::byte> out;
+  out.resize(ZSTD_compressBound(in.size()));
   const size_t size =
       ZSTD_compressCCtx(context.get(), out.data(), out.size(), in.data(), in.size(), zstd_level);
   if (ZSTD_isError(size) != 0)
     throw Error(std::string("zstd compression failed: ") + ZSTD_getErrorName(size));
-  out.resize(size);
-  return out;
+  return {out.begin(), out.begin() + static_cast<std::ptrdiff_t>(size)};
 }
 
 }  // namespace

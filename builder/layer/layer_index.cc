@@ -144,6 +144,9 @@ const std::string* LayerIndex::content(std::string_view path) const {
 std::string LayerIndex::serialize() const {
   Packer pack;
   pack.out = magic;
+  size_t size = 1024;
+  for (const IndexEntry& e : entries_) size += 80 + e.path.size() + e.link.size();
+  pack.out.reserve(size);
   pack.number(static_cast<uint64_t>(entries_.size()));
   for (const IndexEntry& e : entries_) {
     pack.number(static_cast<uint8_t>(e.type));

@@ -150,9 +150,12 @@ std::string Layers::materialise(const ChainRef& chain) {
 
 PackedLayer Layers::pack(const std::function<void(LayerWriter&)>& fill) {
   BlobWriter blob = store_.new_blob();
-  LayerWriter writer(blob, compression_, pool_);
-  fill(writer);
-  LayerBlob made = writer.finish();
+  LayerBlob made;
+  {  // its buffers go before the index is written
+    LayerWriter writer(blob, compression_, pool_);
+    fill(writer);
+    made = writer.finish();
+  }
   const auto written = blob.finish(made.digest, made.size, Sync::no);
   oci::Descriptor descriptor;
   descriptor.media_type = made.media_type;
