@@ -133,6 +133,7 @@ void CopyLayer::each(const Add& add) const {
 }
 
 void CopyLayer::write(LayerWriter& writer, const CopyObserver& observer) const {
+  writer.expect(items_.size());
   each([&](const Entry& entry, ByteSource& content, int fd, const ContextEntry* source) {
     struct timespec now {};
     if (source != nullptr && observer.digested) ::clock_gettime(CLOCK_REALTIME, &now);

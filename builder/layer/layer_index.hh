@@ -35,6 +35,7 @@ struct IndexEntry {
 
 class LayerIndex {
  public:
+  void reserve(size_t entries) { entries_.reserve(entries); }
   // Any order; for a path that comes twice the last one counts, as when the layer is applied.
   void add(IndexEntry entry);
   // Content of etc/passwd or etc/group (others are ignored), at most 1 MiB each.

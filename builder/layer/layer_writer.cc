@@ -125,6 +125,10 @@ LayerWriter::LayerWriter(ByteSink& blob, Compression compression, WorkerPool& po
 LayerWriter::~LayerWriter() = default;
 LayerWriter::LayerWriter(LayerWriter&&) noexcept = default;
 
+void LayerWriter::expect(size_t entries) {
+  state_->index.reserve(entries);
+}
+
 void LayerWriter::add(const Entry& entry) {
   if (entry.type == FileType::file && entry.size != 0)
     throw Error("/" + entry.path + ": file without content");

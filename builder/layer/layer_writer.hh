@@ -32,6 +32,8 @@ class LayerWriter {
   ~LayerWriter();
   LayerWriter(LayerWriter&&) noexcept;
 
+  // How many entries will come, so that the index grows once. A hint.
+  void expect(size_t entries);
   // Paths must come in increasing byte order (a whiteout's being that of its .wh. name); a file of
   // size > 0 needs content.
   void add(const Entry& entry);
