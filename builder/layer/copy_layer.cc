@@ -111,16 +111,31 @@ void CopyLayer::list_parents(
   for (const Entry& parent : parents) add_directory(parent);
 }
 
-// `add` gets the entry, its content, and where that is an open file, that and its source.
+// `add` gets the entry, its content, and where that is an open file, that and its source. Names of
+// one file stay names of one file, if they are to look alike: the first carries the content.
 template <typename Add>
 void CopyLayer::each(const Add& add) const {
+  std::map<std::pair<uint64_t, uint64_t>, Entry> first_names;
   for (const auto& [path, item] : items_) {
     if (item.literal != nullptr) {
       StringSource content(item.literal->content);
       add(item.literal->entry, content, -1, nullptr);
       continue;
     }
-    const Entry entry = rewritten(item.source->entry, path, *item.rewrite);
+    Entry entry = rewritten(item.source->entry, path, *item.rewrite);
+    if (entry.type == FileType::file && item.source->links > 1) {
+      const auto [first, fresh] =
+          first_names.try_emplace({item.source->device, item.source->inode}, entry);
+      if (!fresh && !metadata_differs(first->second, entry)) {
+        entry.type = FileType::hardlink;
+        entry.link = first->second.path;
+        entry.size = 0;
+        const Fd fd = item.tree->open_file(item.source->entry.path);
+        StringSource nothing("");
+        add(entry, nothing, fd.get(), item.source);
+        continue;
+      }
+    }
     if (entry.type != FileType::file) {
       StringSource nothing("");
       add(entry, nothing, -1, nullptr);
@@ -134,6 +149,7 @@ void CopyLayer::each(const Add& add) const {
 
 void CopyLayer::write(LayerWriter& writer, const CopyObserver& observer) const {
   writer.expect(items_.size());
+  std::map<std::string, std::string> linked;  // content digest of files that have other names
   each([&](const Entry& entry, ByteSource& content, int fd, const ContextEntry* source) {
     struct timespec now {};
     if (source != nullptr && observer.digested) ::clock_gettime(CLOCK_REALTIME, &now);
@@ -141,9 +157,13 @@ void CopyLayer::write(LayerWriter& writer, const CopyObserver& observer) const {
       writer.add(entry, *observer.applier->begin(entry, content));
     else
       writer.add(entry, content);
-    if (source != nullptr && observer.digested)
-      observer.digested(*source, fd, writer.last_content_digest(),
-                        int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
+    if (source == nullptr || !observer.digested) return;
+    std::string digest = writer.last_content_digest();
+    if (entry.type == FileType::hardlink)
+      digest = linked.at(entry.link);
+    else if (source->links > 1)
+      linked.emplace(entry.path, digest);
+    observer.digested(*source, fd, digest, int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
   });
 }
 
