@@ -397,6 +397,7 @@ const Verb build_verb{
     .least = 1,
     .most = 1,
     .completes = Completes::directory,
+    .needs_ids = true,
     .run = build,
 };
 

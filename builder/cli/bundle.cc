@@ -51,6 +51,7 @@ const Verb bundle_verb{
         "\nkiln bundle --rm /tmp/b",
     .least = 1,
     .completes = Completes::image,
+    .needs_ids = true,
     .run = bundle,
 };
 

@@ -96,6 +96,7 @@ const Verb import_verb{
     .least = 1,
     .most = 2,
     .completes = Completes::file,
+    .needs_ids = true,
     .run = import,
 };
 

@@ -4,6 +4,7 @@
 #include "builder/cli/output.hh"
 #include "builder/cli/verbs.hh"
 #include "builder/dockerfile/source.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln::cli {
 
@@ -58,6 +59,7 @@ int run(const Verb& verb, std::vector<std::string> words) {
     flush_output();
     return 0;
   }
+  if (verb.needs_ids) enter_user_namespace();
   const int status = verb.run(arguments);
   flush_output();
   return status;

@@ -108,6 +108,7 @@ const Verb prune_verb{
     .options = options,
     .examples = "kiln prune\nkiln prune --keep-storage 10g --filter until=72h",
     .most = 0,
+    .needs_ids = true,
     .run = run_prune,
 };
 
@@ -118,6 +119,7 @@ const Verb fsck_verb{
     .options = fsck_options,
     .examples = "kiln fsck --repair",
     .most = 0,
+    .needs_ids = true,
     .run = run_fsck,
 };
 

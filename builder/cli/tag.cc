@@ -113,6 +113,7 @@ const Verb rmi_verb{
     .examples = "kiln rmi my-app:old",
     .least = 1,
     .completes = Completes::image,
+    .needs_ids = true,
     .run = remove,
 };
 

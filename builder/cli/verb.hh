@@ -45,6 +45,8 @@ struct Verb {
   bool hidden = false;           // left out of `kiln --help`
   int error_exit = 1;            // exit status of kiln's own failures (docker run: 125)
   Completes completes = Completes::nothing;
+  // Works with files of several owners, or mounts: an ordinary user is taken into a user namespace.
+  bool needs_ids = false;
   int (*run)(const Arguments& arguments) = nullptr;
 };
 

@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "builder/layer/indexed_reader.hh"
+#include "builder/layer/recorded_owner.hh"
 #include "builder/layer/tree.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln {
 
@@ -170,7 +172,7 @@ struct Applier::State {
     struct stat status {};
     if (::fstat(fd, &status) != 0) throw SysError("stat");
     const bool chown = options.owners && (status.st_uid != entry.uid || status.st_gid != entry.gid);
-    if (chown && ::fchown(fd, entry.uid, entry.gid) != 0) throw SysError("change owner");
+    if (chown) set_owner(fd, {entry.uid, entry.gid});
     set_xattrs(entry, fd, {});
     const bool plain = !chown && entry.xattrs.empty() && (status.st_mode & 07777) == entry.mode;
     if (!plain && ::fchmod(fd, entry.mode) != 0) throw SysError("change mode");
@@ -247,6 +249,9 @@ struct Applier::State {
                [&] { return ::symlinkat(entry.link.c_str(), dir, name.c_str()); });
     } else {
       const bool device = entry.type != FileType::fifo;
+      // The kernel makes none in a user namespace. A layer's node is left out of the tree that a
+      // step sees; the layer itself keeps it.
+      if (device && options.kind == ApplyOptions::Kind::layer && mapped_ids() != UINT32_MAX) return;
       if (device && !options.devices)
         throw Error("is a device node, which cannot be made without privileges");
       make_new(dir, name, entry, [&] {
@@ -254,9 +259,7 @@ struct Applier::State {
                          device ? makedev(entry.dev_major, entry.dev_minor) : 0);
       });
     }
-    if (options.owners &&
-        ::fchownat(dir, name.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0)
-      throw SysError("change owner");
+    if (options.owners) set_owner_at(dir, name, {entry.uid, entry.gid});
     if (!entry.xattrs.empty())
       set_xattrs(entry, -1, "/proc/self/fd/" + std::to_string(dir) + "/" + name);
     // The node is ours and one statement old; fchmodat has no way not to follow before 6.6.

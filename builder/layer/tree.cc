@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "builder/layer/apply.hh"
+#include "builder/layer/recorded_owner.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/fd.hh"
 
@@ -70,7 +71,9 @@ Xattrs collect(XattrFilter filter, std::map<std::string, uint64_t>* dropped, con
   for (size_t at = 0; at < names.size();) {
     const std::string name(names.c_str() + at);
     at += name.size() + 1;
-    if (filter == XattrFilter::layer && !layer_keeps_xattr(name)) {
+    const bool kept = filter == XattrFilter::all || layer_keeps_xattr(name) ||
+                      (filter == XattrFilter::tree && name == owner_xattr);
+    if (!kept) {
       if (dropped != nullptr) ++(*dropped)[name];
       continue;
     }

@@ -17,7 +17,8 @@ namespace kiln {
 // Names in a directory (a readable descriptor, its offset is not used), in byte order.
 std::vector<std::string> list_directory(int directory);
 
-enum class XattrFilter : uint8_t { layer, all };
+// layer: what a layer carries. tree: also the record of an owner, for copies between trees.
+enum class XattrFilter : uint8_t { layer, tree, all };
 // Xattrs of an open file or directory. With `layer`, those that a layer keeps; the others are
 // counted in `dropped` (if given), overlay's own among them.
 Xattrs read_xattrs(int fd, XattrFilter filter, std::map<std::string, uint64_t>* dropped);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <set>
 
+#include "builder/layer/recorded_owner.hh"
 #include "builder/layer/tree.hh"
 #include "builder/sys/error.hh"
 
@@ -110,6 +111,12 @@ class Finder {
     std::map<std::string, uint64_t> dropped;
     entry.xattrs = fd >= 0 ? read_xattrs(fd, XattrFilter::layer, &dropped)
                            : read_xattrs_at(directory, name, XattrFilter::layer, &dropped);
+    if (dropped.contains(owner_xattr) && fd >= 0)
+      if (const auto owner = recorded_owner(fd)) {
+        entry.uid = owner->uid;
+        entry.gid = owner->gid;
+        dropped.erase(owner_xattr);
+      }
     if (!upper) return entry;
     for (const auto& [key, count] : dropped) {
       const bool trusted = key.starts_with("trusted.overlay.");

@@ -100,7 +100,7 @@ class Copier {
       const Fd target(::openat(to, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | base, 0600));
       if (!target) throw SysError("create");
       copy_content(source.get(), target.get(), status.st_size);
-      set_attributes(status, read_xattrs(source.get(), XattrFilter::layer, nullptr), target.get());
+      set_attributes(status, read_xattrs(source.get(), XattrFilter::tree, nullptr), target.get());
     } else {
       other(from, to, name, status);
     }
@@ -115,7 +115,7 @@ class Copier {
     if (::fchownat(to, name.c_str(), status.st_uid, status.st_gid, AT_SYMLINK_NOFOLLOW) != 0)
       throw SysError("change owner");
     const std::string target = "/proc/self/fd/" + std::to_string(to) + "/" + name;
-    for (const auto& [key, value] : read_xattrs_at(from, name, XattrFilter::layer, nullptr))
+    for (const auto& [key, value] : read_xattrs_at(from, name, XattrFilter::tree, nullptr))
       if (::lsetxattr(target.c_str(), key.c_str(), value.data(), value.size(), 0) != 0)
         throw SysError("set xattr " + key);
     if (!S_ISLNK(status.st_mode) && ::fchmodat(to, name.c_str(), status.st_mode & 07777, 0) != 0)
@@ -130,7 +130,7 @@ class Copier {
 void copy_attributes(int from, int to) {
   struct stat status {};
   if (::fstat(from, &status) != 0) throw SysError("stat");
-  set_attributes(status, read_xattrs(from, XattrFilter::layer, nullptr), to);
+  set_attributes(status, read_xattrs(from, XattrFilter::tree, nullptr), to);
 }
 
 std::map<std::string, uint64_t> copy_tree(int from, int to) {

@@ -59,7 +59,7 @@ void lay_over(int from, int to) {
     // Lowers are never written to, so that one inode can stand in both.
     if (::linkat(from, name.c_str(), to, name.c_str(), 0) != 0) throw SysError("link " + name);
   }
-  for (const auto& [name, value] : read_xattrs(to, XattrFilter::layer, nullptr))
+  for (const auto& [name, value] : read_xattrs(to, XattrFilter::tree, nullptr))
     if (::fremovexattr(to, name.c_str()) != 0) throw SysError("remove xattr " + name);
   copy_attributes(from, to);
 }

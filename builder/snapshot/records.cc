@@ -13,6 +13,7 @@
 #include "builder/snapshot/overlay_mount.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln {
 
@@ -241,6 +242,10 @@ void SnapshotRecords::empty_trash() {
   for (const std::string& name : trees)
     if (!named.contains(name.substr(0, name.find('.')))) to_trash(trees_.get(), name);
   for (const std::string& name : list_directory(trash_.get())) remove_tree_at(trash_.get(), name);
+}
+
+std::string snapshots_directory() {
+  return mapped_ids() == 1 ? "snapshots-1" : "snapshots";
 }
 
 }  // namespace kiln

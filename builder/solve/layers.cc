@@ -121,7 +121,7 @@ std::vector<CachedLayer> Layers::packed(const ChainRef& chain) {
 Snapshotter& Layers::snapshots() {
   const std::lock_guard lock(mutex_);
   if (!snapshots_) {
-    const std::string directory = store_.sub_directory("snapshots");
+    const std::string directory = store_.sub_directory(snapshots_directory());
     snapshots_ = forced_copy_ || !why_no_overlay(directory).empty()
                      ? open_copy_snapshotter(directory)
                      : open_overlay_snapshotter(directory);

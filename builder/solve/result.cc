@@ -6,6 +6,7 @@
 #include "builder/solve/cache_key.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln::solve {
 
@@ -108,7 +109,8 @@ void write_root_directory(Layers& layers, const ChainRef& chain, const std::stri
   const auto whole = whole_tree(layers, chain);
   ApplyOptions options;
   options.kind = ApplyOptions::Kind::archive;
-  options.owners = options.devices = geteuid() == 0;
+  // For the person who asks: without root the files are theirs, not those of their ranges.
+  options.owners = options.devices = geteuid() == 0 && !user_namespace().entered();
   Applier applier(into.get(), options);
   whole->files.apply(applier);
   applier.finish();

@@ -14,6 +14,7 @@
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln::solve {
 
@@ -52,6 +53,15 @@ std::string mount_definition(const dockerfile::Mount& m) {
   return text;
 }
 
+// What a user namespace with too few ids refused to a command.
+std::string refused_text(const std::vector<std::string>& refused) {
+  std::string text = "the command asked for what cannot be done with the ids mapped here (" +
+                     std::to_string(mapped_ids()) + "), so the image would be another one:";
+  for (const std::string& call : refused) text += "\n  " + terminal_text(call, 300);
+  if (!user_namespace().why.empty()) text += "\nonly one id is mapped: " + user_namespace().why;
+  return text + "\n'kiln doctor' says how to get more";
+}
+
 // The tail of a command's output, for the error message.
 class Tail {
  public:
@@ -81,6 +91,13 @@ struct StageRun::RunInputs {
 void StageRun::prepare_run_services() {
   const std::lock_guard lock(services_.run_setup);
   if (services_.run_ready) return;
+  if (user_namespace().state == UserNamespace::State::refused)
+    throw Error("RUN needs root or a user namespace: " + user_namespace().why +
+                ". 'kiln doctor' says what works here");
+  if (user_namespace().state == UserNamespace::State::single)
+    services_.progress.warn("only one user id is mapped (" + user_namespace().why +
+                            "): files of other owners look like root's in RUN, and what needs "
+                            "other ids ends the build");
   Store& store = services_.layers.store();
   services_.runtime.runtime = find_runtime(services_.request.runtime);
   const std::string state = store.sub_directory("runtime");
@@ -301,6 +318,11 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
       throw;
     }
   }
+  if (ended.status == 0 && !ended.refused.empty()) {
+    const dockerfile::DockerfileError placed(services_.graph.source(), step.instruction.range,
+                                             refused_text(ended.refused));
+    throw StepFailed(placed.render(), 1);
+  }
   if (ended.status != 0) {
     const std::string why = ended.never_ran
                                 ? "could not be started: " + ended.message
@@ -308,7 +330,10 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
     const dockerfile::DockerfileError placed(
         services_.graph.source(), step.instruction.range,
         "the command \"" + terminal_text(command, 200) + "\" " + why);
-    throw StepFailed(placed.render() + (ended.never_ran ? "" : tail.text()), ended.status);
+    std::string text = placed.render();
+    if (!ended.never_ran) text += tail.text();
+    if (!ended.refused.empty()) text += "\n" + refused_text(ended.refused);
+    throw StepFailed(text, ended.status);
   }
 
   // Each run of a command is a root filesystem of its own, whatever the key says.

@@ -16,6 +16,7 @@
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln {
 
@@ -31,7 +32,8 @@ Applied unpack_layer(Store& store, const oci::Descriptor& blob, int root) {
   const auto plain = decompress(raw);
   ApplyOptions options;
   // Without root everything stays the caller's, and device nodes cannot be made.
-  options.owners = options.devices = geteuid() == 0;
+  options.owners = geteuid() == 0;
+  options.devices = options.owners && mapped_ids() == UINT32_MAX;
   return apply_tar(*plain, root, options);
 }
 
@@ -61,7 +63,8 @@ std::string materialise(Store& store, const Image& image, Snapshotter& snapshots
       FdSource raw(file.get());
       const auto plain = decompress(raw);
       ApplyOptions options;
-      options.owners = options.devices = geteuid() == 0;
+      options.owners = geteuid() == 0;
+      options.devices = options.owners && mapped_ids() == UINT32_MAX;
       const Applied applied = snapshots.unpack(keys[i], parent, *plain, options);
       if (applied.diff_id != image.config.diff_ids[i]) {
         snapshots.remove(keys[i]);

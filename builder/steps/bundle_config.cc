@@ -7,9 +7,11 @@
 
 #include "builder/steps/container_defaults.hh"
 #include "builder/steps/image_user.hh"
+#include "builder/steps/isolation_user_namespace.hh"
 #include "builder/steps/seccomp_profile.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln {
 
@@ -20,7 +22,13 @@ constexpr std::string_view default_path =
 constexpr int64_t cpu_period = 100'000;  // microseconds
 constexpr size_t user_file_limit = size_t{1} << 20;
 
-// Defaults, with what this caller can have: without root one id is mapped.
+std::vector<oci::IdMapping> mappings(const std::vector<IdExtent>& extents) {
+  std::vector<oci::IdMapping> out;
+  for (const IdExtent& e : extents) out.push_back({e.inside, e.outside, e.count});
+  return out;
+}
+
+// Defaults, with what this caller can have.
 oci::Config defaults(BundleNetwork network) {
   oci::Config config = default_container();
   // Nothing here needs a newer version, and older runtimes refuse what they do not know.
@@ -35,17 +43,18 @@ oci::Config defaults(BundleNetwork network) {
     linux_part.sysctl["net.ipv4.ip_unprivileged_port_start"] = "0";
   linux_part.resources.emplace();
   linux_part.resources->devices.push_back({.allow = false, .access = "rwm"});
-  if (geteuid() == 0) return config;
+  const UserNamespace& ours = user_namespace();
+  if (geteuid() == 0 && !ours.entered()) return config;
+  // The bundle is run by the person's own runtime, outside of the namespace that kiln is in: with
+  // the same ids, so that the files have the owners that they were given.
   linux_part.namespaces.push_back({"user", ""});
   linux_part.uid_mappings = {{0, geteuid(), 1}};
   linux_part.gid_mappings = {{0, getegid(), 1}};
-  for (oci::Mount& mount : config.mounts) {
-    if (mount.destination == "/dev/pts") std::erase(mount.options, "gid=5");  // not mapped
-    // sysfs can be mounted only by the owner of the network namespace.
-    if (mount.destination == "/sys" &&
-        (network == BundleNetwork::host || network == BundleNetwork::joined))
-      mount = {"/sys", "none", "/sys", {"rbind", "nosuid", "noexec", "nodev", "ro"}, {}, {}};
+  if (ours.entered()) {
+    linux_part.uid_mappings = mappings(ours.uids);
+    linux_part.gid_mappings = mappings(ours.gids);
   }
+  fit_to_user_namespace(config, ours.entered() ? mapped_ids() : 1);
   return config;
 }
 

@@ -7,9 +7,12 @@
 #include <algorithm>
 
 #include "builder/steps/container_defaults.hh"
+#include "builder/steps/isolation_user_namespace.hh"
 #include "builder/steps/mount_stubs.hh"
+#include "builder/steps/ownership_watch.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln {
 
@@ -43,6 +46,7 @@ class BundleDirectory {
 
   const std::string& name() const { return name_; }
   const std::string& path() const { return path_; }
+  int get() const { return directory_.get(); }
   void write(const std::string& name, std::string_view content) const {
     write_file_atomic(directory_.get(), name, content, 0644);
   }
@@ -123,6 +127,17 @@ RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
   call.bundle = bundle.path();
   call.id = bundle.name();
   oci::Config config = config_of(step, defaults, root_path, call.id);
+  const uint32_t ids = mapped_ids();
+  if (step.user.uid >= ids || step.user.gid >= ids)
+    throw Error("user " + std::to_string(step.user.uid) + ":" + std::to_string(step.user.gid) +
+                " is not mapped here, only ids below " + std::to_string(ids) +
+                " are; see 'kiln doctor'");
+  fit_to_user_namespace(config, ids);
+  std::optional<OwnershipWatch> watch;
+  if (ids != UINT32_MAX) {
+    watch.emplace(bundle.get(), ids);
+    watch->watch(config);
+  }
 
   // Declared after the bundle: the stubs go before it, whatever happens.
   MountStubs stubs(root);
@@ -142,7 +157,8 @@ RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
       config.mounts.back().destination = stubs.need(m.mount.destination, m.directory);
   }
   bundle.write("config.json", oci::write(config));
-  const RuntimeEnd end = run_container(call, sink, cancel);
+  RuntimeEnd end = run_container(call, sink, cancel);
+  if (watch) end.refused = watch->refused();
   stubs.remove();
   return end;
 }

@@ -43,6 +43,8 @@ struct RuntimeEnd {
   int status = 0;          // exit code of the container's process, 128 + signal
   bool never_ran = false;  // the runtime itself failed: `message` says why
   std::string message;     // the runtime's own last words
+  // Calls that failed only because a user namespace maps too few ids (OwnershipWatch).
+  std::vector<std::string> refused;
 };
 
 // What a runtime's message about a process that never ran means, by the texts that podman and

@@ -1,0 +1,335 @@
+#include "builder/steps/ownership_watch.hh"
+
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <cstring>
+#include <optional>
+
+#include "builder/layer/recorded_owner.hh"
+#include "builder/sys/error.hh"
+#include "builder/sys/file.hh"
+#include "builder/sys/resolve.hh"
+
+namespace kiln {
+
+namespace {
+
+constexpr size_t most_noted = 20;
+
+// How a call names its file, and where its ids are.
+enum class Target : uint8_t { none, path, link, descriptor, at, at_mode };
+struct Call {
+  std::string_view name;
+  int native, i386;  // numbers; -1: there is none
+  Target target;
+  uint8_t first_id, ids;  // index of the first id argument, and how many
+};
+
+#if defined(SYS_chown)
+#define NATIVE(name) SYS_##name
+#else  // architectures of the generic table have only the *at forms
+#define NATIVE(name) -1
+#endif
+
+constexpr Call calls[] = {
+    {"chown", NATIVE(chown), 182, Target::path, 1, 2},
+    {"lchown", NATIVE(lchown), 16, Target::link, 1, 2},
+    {"fchown", SYS_fchown, 95, Target::descriptor, 1, 2},
+    {"fchownat", SYS_fchownat, 298, Target::at, 2, 2},
+    {"chown32", -1, 212, Target::path, 1, 2},
+    {"lchown32", -1, 198, Target::link, 1, 2},
+    {"fchown32", -1, 207, Target::descriptor, 1, 2},
+    {"setuid", SYS_setuid, 23, Target::none, 0, 1},
+    {"setgid", SYS_setgid, 46, Target::none, 0, 1},
+    {"setreuid", SYS_setreuid, 70, Target::none, 0, 2},
+    {"setregid", SYS_setregid, 71, Target::none, 0, 2},
+    {"setresuid", SYS_setresuid, 164, Target::none, 0, 3},
+    {"setresgid", SYS_setresgid, 170, Target::none, 0, 3},
+    {"setfsuid", SYS_setfsuid, 138, Target::none, 0, 1},
+    {"setfsgid", SYS_setfsgid, 139, Target::none, 0, 1},
+    {"setuid32", -1, 213, Target::none, 0, 1},
+    {"setgid32", -1, 214, Target::none, 0, 1},
+    {"setreuid32", -1, 203, Target::none, 0, 2},
+    {"setregid32", -1, 204, Target::none, 0, 2},
+    {"setresuid32", -1, 208, Target::none, 0, 3},
+    {"setresgid32", -1, 210, Target::none, 0, 3},
+    {"setfsuid32", -1, 215, Target::none, 0, 1},
+    {"setfsgid32", -1, 216, Target::none, 0, 1},
+    {"setgroups", SYS_setgroups, 81, Target::none, 0, 0},
+    {"setgroups32", -1, 206, Target::none, 0, 0},
+    {"mknod", NATIVE(mknod), 14, Target::path, 1, 0},
+    {"mknodat", SYS_mknodat, 297, Target::at_mode, 2, 0},
+};
+#undef NATIVE
+
+const Call* find_call(const seccomp_data& data) {
+  const bool compat = data.arch == AUDIT_ARCH_I386;
+  for (const Call& c : calls)
+    if (data.nr == (compat ? c.i386 : c.native)) return &c;
+  return nullptr;
+}
+
+std::string proc_of(uint32_t pid, const std::string& what) {
+  return "/proc/" + std::to_string(pid) + "/" + what;
+}
+
+// A path argument, as far as it can be read.
+std::string text_of(uint32_t pid, uint64_t address) {
+  const Fd memory(open(proc_of(pid, "mem").c_str(), O_RDONLY | O_CLOEXEC));
+  std::string out;
+  char page[256];
+  while (memory && out.size() < PATH_MAX) {
+    const ssize_t got = pread(memory.get(), page, sizeof page, static_cast<off_t>(address));
+    if (got <= 0) break;
+    const size_t length = strnlen(page, static_cast<size_t>(got));
+    out.append(page, length);
+    if (length < static_cast<size_t>(got)) break;
+    address += static_cast<uint64_t>(got);
+  }
+  return out;
+}
+
+std::string link_of(const std::string& path) {
+  std::array<char, PATH_MAX> buffer;
+  const ssize_t n = readlink(path.c_str(), buffer.data(), buffer.size());
+  return n <= 0 ? "" : std::string(buffer.data(), static_cast<size_t>(n));
+}
+
+struct File {
+  std::string name;  // as the container sees it
+  Fd fd;             // O_PATH; empty when it is not there
+};
+
+// The file that a call means. What another thread of the process changes meanwhile is its own
+// affair: nothing is allowed here that the kernel would not allow.
+File file_of(uint32_t pid, const Call& call, const seccomp_data& data) {
+  File file;
+  const auto& args = data.args;
+  const bool at = call.target == Target::at || call.target == Target::at_mode;
+  const bool by_fd = call.target == Target::descriptor;
+  std::string path = by_fd ? "" : text_of(pid, args[at ? 1 : 0]);
+  if (path.empty() && (by_fd || call.target == Target::at)) {
+    const std::string link = proc_of(pid, "fd/" + std::to_string(static_cast<int>(args[0])));
+    file.name = link_of(link);
+    file.fd = Fd(open(link.c_str(), O_PATH | O_CLOEXEC));
+    return file;
+  }
+  if (!path.starts_with('/')) {
+    const int directory = at ? static_cast<int>(args[0]) : AT_FDCWD;
+    path =
+        link_of(proc_of(pid, directory == AT_FDCWD ? "cwd" : "fd/" + std::to_string(directory))) +
+        "/" + path;
+  }
+  file.name = path;
+  const Fd root(open(proc_of(pid, "root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return file;
+  const bool keep_link = call.target == Target::link ||
+                         (call.target == Target::at && (args[4] & AT_SYMLINK_NOFOLLOW) != 0);
+  if (auto found = try_open_in_root(root.get(), path, O_PATH | (keep_link ? O_NOFOLLOW : 0)))
+    file.fd = std::move(*found);
+  return file;
+}
+
+std::string number(uint64_t id) {
+  return static_cast<uint32_t>(id) == UINT32_MAX ? "-1" : std::to_string(static_cast<uint32_t>(id));
+}
+
+}  // namespace
+
+OwnershipWatch::OwnershipWatch(int directory, uint32_t ids)
+    : ids_(ids),
+      directory_(fcntl(directory, F_DUPFD_CLOEXEC, 3)),
+      name_("seccomp"),
+      socket_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+      stop_(eventfd(0, EFD_CLOEXEC)) {
+  if (!directory_ || !socket_ || !stop_) throw SysError("seccomp listener");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  // Through the descriptor: a store's path can be longer than a socket's may be.
+  const std::string path = "/proc/self/fd/" + std::to_string(directory_.get()) + "/" + name_;
+  memcpy(address.sun_path, path.c_str(), path.size());
+  if (bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      listen(socket_.get(), 4) != 0)
+    throw SysError("listen on the seccomp socket");
+  thread_ = std::thread([this] { serve(); });
+}
+
+OwnershipWatch::~OwnershipWatch() {
+  const uint64_t one = 1;
+  if (write(stop_.get(), &one, sizeof one) == sizeof one)
+    thread_.join();
+  else
+    thread_.detach();
+  unlinkat(directory_.get(), name_.c_str(), 0);
+}
+
+void OwnershipWatch::watch(oci::Config& config) const {
+  auto& seccomp = config.linux_->seccomp;
+  if (!seccomp) {
+    seccomp.emplace();
+    seccomp->default_action = "SCMP_ACT_ALLOW";
+#if defined(__x86_64__)
+    seccomp->architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
+#endif
+  }
+  const bool allows = seccomp->default_action == "SCMP_ACT_ALLOW";
+  seccomp->listener_path =
+      "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(directory_.get()) + "/" + name_;
+  const auto ours = [](const std::string& name) {
+    return std::ranges::find(calls, name, &Call::name) != std::end(calls);
+  };
+  for (oci::SeccompSyscall& rule : seccomp->syscalls) std::erase_if(rule.names, ours);
+  std::erase_if(seccomp->syscalls, [](const auto& rule) { return rule.names.empty(); });
+  for (const Call& call : calls) {
+    const std::vector<std::string> name = {std::string(call.name)};
+    const bool all = call.ids == 0 || ids_ == 1;
+    if (all) {
+      seccomp->syscalls.push_back({name, "SCMP_ACT_NOTIFY", {}, {}});
+      continue;
+    }
+    // -1, "leave as it is", is reported too: the answer to that is quick.
+    std::vector<oci::SeccompArg> fine;
+    for (uint32_t i = call.first_id; i < uint32_t{call.first_id} + call.ids; ++i) {
+      seccomp->syscalls.push_back({name, "SCMP_ACT_NOTIFY", {}, {{i, ids_, 0, "SCMP_CMP_GE"}}});
+      fine.push_back({i, ids_, 0, "SCMP_CMP_LT"});
+    }
+    if (!allows) seccomp->syscalls.push_back({name, "SCMP_ACT_ALLOW", {}, std::move(fine)});
+  }
+}
+
+std::vector<std::string> OwnershipWatch::refused() {
+  const std::lock_guard lock(mutex_);
+  return refused_;
+}
+
+void OwnershipWatch::note(std::string text) {
+  const std::lock_guard lock(mutex_);
+  if (refused_.size() < most_noted && std::ranges::find(refused_, text) == refused_.end())
+    refused_.push_back(std::move(text));
+}
+
+// Each container has one listener; the runtime brings it over a connection of its own.
+void OwnershipWatch::serve() {
+  std::vector<Fd> listeners;
+  while (true) {
+    std::vector<pollfd> polled = {{stop_.get(), POLLIN, 0}, {socket_.get(), POLLIN, 0}};
+    for (const Fd& fd : listeners) polled.push_back({fd.get(), POLLIN, 0});
+    if (poll(polled.data(), polled.size(), -1) < 0) {
+      if (errno == EINTR) continue;
+      return;
+    }
+    if (polled[0].revents != 0) return;
+    for (size_t i = polled.size(); i-- > 2;) {
+      if ((polled[i].revents & POLLIN) != 0) answer(listeners[i - 2].get());
+      // The last process under the filter has ended.
+      else if (polled[i].revents != 0)
+        listeners.erase(listeners.begin() + static_cast<ptrdiff_t>(i) - 2);
+    }
+    if ((polled[1].revents & POLLIN) != 0) accept_one(socket_.get(), listeners);
+  }
+}
+
+void OwnershipWatch::accept_one(int socket, std::vector<Fd>& listeners) {
+  const Fd connection(accept4(socket, nullptr, nullptr, SOCK_CLOEXEC));
+  if (!connection) return;
+  const timeval patience{10, 0};
+  setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  std::array<char, 65536> text;
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * 8)> control{};
+  iovec data{text.data(), text.size()};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  if (recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC) <= 0) return;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+      Fd got(fd);
+      // Only the listener: a runtime may send a pidfd of the container along.
+      if (link_of("/proc/self/fd/" + std::to_string(fd)).find("seccomp") != std::string::npos)
+        listeners.push_back(std::move(got));
+    }
+  }
+}
+
+void OwnershipWatch::answer(int listener) {
+  seccomp_notif call{};
+  if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) return;  // its process was killed
+  seccomp_notif_resp reply{};
+  reply.id = call.id;
+  const Call* known = find_call(call.data);
+  // With one group, programs that only want to lose theirs are told that they have.
+  const bool groups = known != nullptr && known->name.starts_with("setgroups");
+  if (groups && ids_ == 1 && call.data.args[0] == 0) {
+    ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &reply);
+    return;
+  }
+  judge(call);
+  // The kernel itself refuses what is not mapped, with the error that programs know.
+  reply.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+  ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &reply);
+}
+
+bool OwnershipWatch::judge(const seccomp_notif& notice) {
+  const seccomp_data& data = notice.data;
+  const Call* call = find_call(data);
+  if (call == nullptr) {
+    note("system call " + std::to_string(data.nr) + " of another architecture");
+    return true;
+  }
+  std::string text(call->name);
+  if (call->name.starts_with("setgroups")) {
+    if (ids_ > 1) return false;
+    note(text + " to " + std::to_string(data.args[0]) + " groups");
+    return true;
+  }
+  if (call->name.starts_with("mknod")) {
+    const auto mode = static_cast<mode_t>(data.args[call->target == Target::at_mode ? 2 : 1]);
+    const uint64_t device = data.args[call->target == Target::at_mode ? 3 : 2];
+    // Whiteouts (character device 0:0) need no privilege since 5.8.
+    if ((!S_ISCHR(mode) && !S_ISBLK(mode)) || (S_ISCHR(mode) && device == 0)) return false;
+    note(text + " of the device " + file_of(notice.pid, *call, data).name);
+    return true;
+  }
+  bool refused = false;
+  text += "(";
+  for (uint8_t i = 0; i < call->ids; ++i) {
+    const uint64_t id = data.args[call->first_id + i];
+    const bool same = static_cast<uint32_t>(id) == UINT32_MAX;
+    refused |= !same && static_cast<uint32_t>(id) >= ids_;
+    text += (i == 0 ? "" : ", ") + number(id);
+  }
+  text += ")";
+  if (call->target == Target::none) {
+    if (refused) note(std::move(text));
+    return refused;
+  }
+  const File file = file_of(notice.pid, *call, data);
+  if (!file.fd) return false;  // fails for another reason, and would with all ids
+  if (refused)
+    note(text + " of " + file.name);
+  else if (static_cast<uint32_t>(data.args[call->first_id]) == 0)
+    // A file of a base that stands here as root's becomes root's for real.
+    removexattr(("/proc/self/fd/" + std::to_string(file.fd.get())).c_str(), owner_xattr);
+  return refused;
+}
+
+}  // namespace kiln
