@@ -4,6 +4,7 @@
 #include "builder/steps/bundle.hh"
 #include "builder/steps/container_network.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln::cli {
 
@@ -26,7 +27,7 @@ int disconnect(const Arguments& arguments, const HookState& state) {
   disconnect_network(state.bundle);
   if (!arguments.has("rm") || state.runs_again) return 0;
   Store store(Store::default_directory(arguments.text("store")));
-  remove_bundle(store, state.bundle, arguments.has("volumes"));
+  inside_user_namespace([&] { remove_bundle(store, state.bundle, arguments.has("volumes")); });
   return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "builder/steps/bundle.hh"
 #include "builder/steps/runtime_call.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln::cli {
 
@@ -200,9 +201,13 @@ int run(const Arguments& arguments) {
   wanted.ends_with_process = rm && !detach;
   wanted.ends_with_container = true;
   wanted.remove_volumes = rm;
-  const auto snapshots = snapshots_for_bundle(store, arguments.text("rootfs"));
-  wanted.snapshots = snapshots.get();
-  const MadeBundle made = make_bundle(store, image, directory, wanted);
+  MadeBundle made{directory, false};
+  wanted.process = getpid();
+  inside_user_namespace([&] {
+    const auto snapshots = snapshots_for_bundle(store, arguments.text("rootfs"));
+    wanted.snapshots = snapshots.get();
+    made = make_bundle(store, image, directory, wanted);
+  });
 
   const RunDirectory told(store);
   std::vector<std::string> words = {runtime, "--log", told.path() + "/log", "--log-format", "json"};
@@ -223,7 +228,8 @@ int run(const Arguments& arguments) {
   if (status == 0 && detach) print(name + "\n");
   // The hook of the bundle did it already, unless the runtime came to nothing before.
   if ((status != 0 && !started) || (rm && !detach))
-    if (access(made.directory.c_str(), F_OK) == 0) remove_bundle(store, made.directory, true);
+    if (access(made.directory.c_str(), F_OK) == 0)
+      inside_user_namespace([&] { remove_bundle(store, made.directory, true); });
   return status;
 }
 

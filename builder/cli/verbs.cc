@@ -8,6 +8,7 @@ extern const Verb build_verb;
 extern const Verb bundle_verb;
 extern const Verb run_verb;
 extern const Verb diff_verb;
+extern const Verb doctor_verb;
 extern const Verb save_verb;
 extern const Verb load_verb;
 extern const Verb check_verb;
@@ -65,6 +66,7 @@ const Verb* const table[] = {
     &import_verb,
     &check_verb,
     &fsck_verb,
+    &doctor_verb,
     &debug_verb,
     &version_verb,
     &help_verb,

@@ -313,7 +313,7 @@ MadeBundle make_bundle(Store& store, const Image& image, const std::string& dire
   // The runtime's state, by which the container is known, does not outlive the boot.
   if (options.ends_with_container) lease.boot = boot_id();
   if (options.ends_with_process) {
-    lease.pid = getpid();
+    lease.pid = options.process != 0 ? options.process : getpid();
     lease.start = process_start(lease.pid);
   }
   try {

@@ -3,6 +3,8 @@
 // says (bundle_config.hh), or running it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "builder/snapshot/snapshotter.hh"
@@ -16,7 +18,8 @@ struct BundleOptions {
   ContainerOptions container;
   Snapshotter* snapshots = nullptr;  // null: the image is unpacked into the bundle
   std::string container_name;        // noted in the lease, for `rmi`
-  bool ends_with_process = false;    // prune may remove it once this process is gone
+  bool ends_with_process = false;    // prune may remove it once `process` is gone
+  pid_t process = 0;                 // 0: this one
   // The poststop hook removes the bundle with its container; `remove_volumes`: the anonymous ones
   // too.
   bool ends_with_container = false, remove_volumes = false;

@@ -360,6 +360,34 @@ const UserNamespace& enter_user_namespace() {
   return current;
 }
 
+void inside_user_namespace(const std::function<void()>& work) {
+  if (has_capability(CAP_SYS_ADMIN)) return work();
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) throw SysError("pipe2");
+  const Fd from(ends[0]);
+  Fd to(ends[1]);
+  const pid_t child = fork();
+  if (child < 0) throw SysError("fork");
+  if (child == 0) {
+    int status = 0;
+    try {
+      enter_user_namespace();
+      work();
+    } catch (const std::exception& error) {
+      const std::string_view text = error.what();
+      status = write(to.get(), text.data(), text.size()) < 0 ? 2 : 1;
+    }
+    _exit(status);
+  }
+  to.reset();
+  const std::string message = read_fd(from.get(), small_file, "child");
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0)
+    if (errno != EINTR) throw SysError("wait");
+  if (!message.empty()) throw Error(message);
+  if (status != 0) throw Error("the process in the user namespace was killed");
+}
+
 const UserNamespace& user_namespace() {
   return current;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,11 @@ struct UserNamespace {
 // repeats it.
 const UserNamespace& enter_user_namespace();
 const UserNamespace& user_namespace();
+
+// Does `work` in a child process that entered, while this process stays where it is and waits; with
+// CAP_SYS_ADMIN right here. What it throws is thrown here, as an Error of the same message. Only a
+// process with a single thread may call it.
+void inside_user_namespace(const std::function<void()>& work);
 
 // How many user and group ids from 0 on can be used by this process: 4294967295 outside of any user
 // namespace, 1 with a single id.
