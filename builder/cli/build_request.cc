@@ -198,7 +198,9 @@ solve::BuildRequest build_request(const Arguments& arguments) {
     request.jobs = static_cast<unsigned>(parse_number(*jobs, "--jobs", 1, 1024));
   request.preserve_xattrs = arguments.has("preserve-xattrs");
   request.no_memo = arguments.has("no-memo");
-  request.copy_snapshots = arguments.text("snapshotter") == "copy";
+  request.chroot = arguments.text("isolation") == "chroot";
+  // What has to be moved into place and out again cannot be on another filesystem.
+  request.copy_snapshots = arguments.text("snapshotter") == "copy" || request.chroot;
   request.compression = compression_named(arguments.text("compression"), "--compression");
   request.epoch = read_epoch(arguments, request.inputs);
   return request;

@@ -12,6 +12,7 @@ extern const Verb doctor_verb;
 extern const Verb save_verb;
 extern const Verb load_verb;
 extern const Verb check_verb;
+extern const Verb chroot_runtime_verb;
 extern const Verb completion_verb;
 extern const Verb copy_verb;
 extern const Verb debug_verb;
@@ -71,6 +72,7 @@ const Verb* const table[] = {
     &version_verb,
     &help_verb,
     &completion_verb,
+    &chroot_runtime_verb,
     &hook_verb,
 };
 // clang-format on

@@ -32,6 +32,7 @@ struct BuildRequest {
   std::vector<oci::Rlimit> rlimits;
   std::optional<int64_t> shm_size, memory, memory_swap;  // bytes
   std::string runtime;                                   // --runtime, "" for the default
+  bool chroot = false;  // --isolation chroot: RUN without a runtime and without mounts
   bool explain = false;
   unsigned jobs = 0;  // 0: as many as there are CPUs
   bool preserve_xattrs = false;

@@ -1,11 +1,13 @@
 // RUN: its key, its mounts, the command in a workspace, and the layer of what it changed.
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <filesystem>
 
 #include "builder/solve/stage_run.hh"
 #include "builder/stage/invocation.hh"
@@ -91,7 +93,10 @@ struct StageRun::RunInputs {
 void StageRun::prepare_run_services() {
   const std::lock_guard lock(services_.run_setup);
   if (services_.run_ready) return;
-  if (user_namespace().state == UserNamespace::State::refused)
+  if (services_.request.chroot) {
+    if (!has_capability(CAP_SYS_CHROOT))
+      throw Error("--isolation chroot needs CAP_SYS_CHROOT, which this process lacks");
+  } else if (user_namespace().state == UserNamespace::State::refused)
     throw Error("RUN needs root or a user namespace: " + user_namespace().why +
                 ". 'kiln doctor' says what works here");
   if (user_namespace().state == UserNamespace::State::single)
@@ -99,9 +104,14 @@ void StageRun::prepare_run_services() {
                             "): files of other owners look like root's in RUN, and what needs "
                             "other ids ends the build");
   Store& store = services_.layers.store();
-  services_.runtime.runtime = find_runtime(services_.request.runtime);
+  if (services_.request.chroot) {
+    services_.runtime.runtime = std::filesystem::read_symlink("/proc/self/exe");
+    services_.runtime.arguments = {"chroot-runtime"};
+  } else {
+    services_.runtime.runtime = find_runtime(services_.request.runtime);
+  }
   const std::string state = store.sub_directory("runtime");
-  services_.runtime.arguments = {"--root", state};
+  services_.runtime.arguments.insert(services_.runtime.arguments.end(), {"--root", state});
   RunDefaults& d = services_.run_defaults;
   d.config = default_container();
   d.config.linux_->seccomp = default_seccomp(default_capabilities());
@@ -113,7 +123,8 @@ void StageRun::prepare_run_services() {
   d.work_directory = services_.work.path();
   d.bundle_directory = services_.work.bundles();
   d.container_prefix = services_.work.container_prefix();
-  services_.work.set_runtime(services_.runtime.runtime);
+  services_.work.set_runtime(services_.runtime);
+  d.chroot = services_.request.chroot;
   d.resolv_conf = resolv_conf_text(false);
   services_.cache_mounts = store.sub_directory("cache-mounts");
   services_.run_ready = true;
@@ -332,6 +343,10 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
         "the command \"" + terminal_text(command, 200) + "\" " + why);
     std::string text = placed.render();
     if (!ended.never_ran) text += tail.text();
+    if (services_.request.chroot && !ended.never_ran)
+      text +=
+          "\n--isolation chroot has no /proc, /sys and /dev/shm, no /dev but the image's, and no "
+          "mounts: if the command needs one, build where namespaces are allowed ('kiln doctor')";
     if (!ended.refused.empty()) text += "\n" + refused_text(ended.refused);
     throw StepFailed(text, ended.status);
   }

@@ -10,7 +10,6 @@
 #include <memory>
 #include <vector>
 
-#include "builder/steps/runtime_call.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 
@@ -37,6 +36,21 @@ std::string prefix_of(const std::string& work_directory) {
   return std::string(bundle_prefix) + work_directory + "-";
 }
 
+// As set_runtime() wrote it: program and arguments, a line each.
+RuntimeCall call_of(const std::string& text, const std::string& id) {
+  RuntimeCall call;
+  call.id = id;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    if (at == 0)
+      call.runtime = text.substr(0, end);
+    else
+      call.arguments.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return call;
+}
+
 void remove_dead(int parent, const std::string& name, const std::string& runtime_state) {
   const Fd dead(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!dead || flock(dead.get(), LOCK_EX | LOCK_NB) != 0) return;  // a file, or in use
@@ -44,8 +58,7 @@ void remove_dead(int parent, const std::string& name, const std::string& runtime
     // Every runtime keeps a container's state in a directory of its name.
     const Fd state(open(runtime_state.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     for (const std::string& container : state ? names_in(state.get()) : std::vector<std::string>{})
-      if (container.starts_with(prefix_of(name)))
-        delete_container({*runtime, {"--root", runtime_state}, {}, container});
+      if (container.starts_with(prefix_of(name))) delete_container(call_of(*runtime, container));
   }
   remove_tree_at(parent, name);
 }
@@ -89,8 +102,10 @@ WorkDirectory::~WorkDirectory() {
   }
 }
 
-void WorkDirectory::set_runtime(const std::string& runtime) const {
-  write_file_atomic(own_.get(), runtime_file, runtime);
+void WorkDirectory::set_runtime(const RuntimeCall& runtime) const {
+  std::string text = runtime.runtime + '\n';
+  for (const std::string& word : runtime.arguments) text += word + '\n';
+  write_file_atomic(own_.get(), runtime_file, text);
 }
 
 }  // namespace kiln::solve

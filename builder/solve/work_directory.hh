@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "builder/steps/runtime_call.hh"
 #include "builder/sys/fd.hh"
 
 namespace kiln::solve {
@@ -27,7 +28,7 @@ class WorkDirectory {
   // What the names of bundles, which are also those of their containers, begin with.
   std::string container_prefix() const;
   // Remembered for whoever has to clean up.
-  void set_runtime(const std::string& runtime) const;
+  void set_runtime(const RuntimeCall& runtime) const;
 
  private:
   Fd parent_;

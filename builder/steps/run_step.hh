@@ -33,6 +33,7 @@ struct RunDefaults {
   std::string bundle_directory;                // for bundles
   std::string container_prefix;                // of their names
   std::string resolv_conf;                     // text of the container's /etc/resolv.conf
+  bool chroot = false;                         // the runtime is `kiln chroot-runtime`
 };
 
 struct RunStep {

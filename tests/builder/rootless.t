@@ -77,6 +77,41 @@ for who in users:
 d = context('fine', 'FROM base:1\nRUN chown 33 /nowhere || true\nRUN chown -R 0:0 /etc/group && chown :0 /etc/group')
 check(users['single'].kiln('build', d).rc == 0, 'a chown that fails for another reason, and one to what is mapped (single)')
 
+# ---- forbidden ----
+FORBID = ['unshare', '-U', '-r', 'sh', '-c', 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', 'sh']
+NO_ADMIN = ['capsh', '--drop=cap_sys_admin', '--', '-c', 'exec "$0" "$@"']
+user = users['ranges']
+d = context('forbidden', 'FROM base:1\nRUN true')
+plain = context('no-run', 'FROM base:1\nCOPY f /f\nWORKDIR /w', {'f': 'f'})
+env = {**os.environ, 'KILN_STORE': root_store}
+inner = ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin', KILN]
+r = subprocess.run([*FORBID, *inner, 'build', d], capture_output=True, text=True, env=env)
+check(r.returncode == 1 and 'sysctl user.max_user_namespaces is 0' in r.stderr and 'Dockerfile:2' in r.stderr,
+      'no user namespaces: the setting is named', r.stderr)
+r = subprocess.run([*FORBID, *inner, 'build', plain], capture_output=True, text=True, env=env)
+equal(r.returncode, 0, 'no user namespaces: a Dockerfile without RUN builds', r.stderr)
+r = subprocess.run([*FORBID, *inner, 'doctor'], capture_output=True, text=True, env=env)
+check(r.returncode == 1 and 'max_user_namespaces is 0' in r.stdout and 'hostUsers: false' in r.stdout,
+      'doctor says what is missing', r.stdout, r.stderr)
+for who, user in users.items():
+    r = user.kiln('doctor')
+    wanted = {'ranges': '65537 ids mapped', 'single': 'kilnone has no range in /etc/subuid'}[who]
+    check(r.rc == 0 and wanted in r.out, 'doctor (%s)' % who, r.out, r.err)
+r = subprocess.run([KILN, 'doctor'], capture_output=True, text=True, env=env)
+check(r.returncode == 0 and 'CAP_SYS_ADMIN' in r.stdout, 'doctor as root', r.stdout, r.stderr)
+
+# ---- bundle and run ----
+for who, user in users.items():
+    r = user.kiln('run', '--rm', '--network', 'none', 'base:1', 'sh', '-c', 'id -u; stat -c %u:%g /srv/owned; cat /proc/self/uid_map | wc -l; exit 3',
+                  env={'XDG_RUNTIME_DIR': user.home})
+    equal((r.rc, r.out.split()), (3, {'ranges': ['0', '33:33', '2'], 'single': ['0', '0:0', '1']}[who]), 'kiln run (%s)' % who, r.err)
+    r = user.kiln('bundle', 'base:1', user.home + '/b', '--', 'true')
+    check(r.rc == 0, 'bundle (%s)' % who, r.err)
+    r = user.kiln('--root', user.home + '/state', 'run', '--bundle', user.home + '/b', 'c1', program=programs() + '/vessel')
+    check(r.rc == 0, 'which vessel runs (%s)' % who, r.err)
+    r = user.kiln('bundle', '--rm', user.home + '/b')
+    check(r.rc == 0 and not os.path.exists(user.home + '/b'), 'bundle --rm (%s)' % who, r.err)
+
 # ---- signals, left-overs, removal ----
 for who, user in users.items():
     d = context('sleeps', 'FROM base:1\nRUN sleep 1234.5')

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""build --isolation chroot: RUN with neither mounts nor namespaces, without CAP_SYS_ADMIN."""
+import os, sys
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from build_case import *
+from rootless_case import processes, wait_until
+
+import_base()
+EPOCH = {'SOURCE_DATE_EPOCH': '1700000000'}
+# As in a container whose seccomp profile forbids namespaces: no CAP_SYS_ADMIN, no user namespace.
+WRAP = ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin']
+other = T + '/other-store'
+import_base(store=other)
+
+
+def chroot(where, *options, env=None):
+    e = dict(os.environ, KILN_STORE=other, **(env or {}))
+    r = subprocess.run([*WRAP, KILN, 'build', '--progress', 'plain', '--isolation', 'chroot', *options, where],
+                       capture_output=True, env=e, timeout=120)
+    return Result(r.returncode, r.stdout.decode(errors='replace'), r.stderr.decode(errors='replace'))
+
+
+number = 0
+
+
+def same(dockerfile, name, files=None, options=()):
+    global number
+    number += 1
+    d = context('c%d' % number, 'FROM base:1\n' + dockerfile, files or {})
+    a, b = build(d, *options, env=EPOCH), chroot(d, *options, env=EPOCH)
+    check(a.rc == 0 and b.rc == 0 and a.id == b.id, name, a.err, b.err)
+
+
+same('RUN echo hi > /f && mkdir -p /a/b && ln -s b /a/c && ln /f /a/hard && chmod 4755 /f && rm /etc/group', 'files')
+same('RUN chown 33:44 /etc/passwd && touch /x && chown 5:6 /x', 'owners')
+same('WORKDIR /w/d\nUSER www-data\nRUN id -u > /tmp/me; id -g >> /tmp/me; pwd >> /tmp/me; umask >> /tmp/me', 'user, working directory, umask')
+same('RUN env | sort > /env', 'environment')
+same('RUN echo x > /dev/null && head -c 4 /dev/zero > /z', '/dev/null and /dev/zero')
+same('RUN <<E\n#!/bin/sh\necho script > /s\nE', 'a heredoc that is a program')
+same('RUN --mount=type=tmpfs,target=/t --mount=type=bind,target=/b,source=d --mount=type=cache,target=/c echo 1 > /t/x && cp /b/f /out && echo c > /c/kept',
+     'tmpfs, bind, cache', {'d/f': 'f'})
+same('RUN --mount=type=cache,target=/c cp /c/kept /found', 'a cache keeps what was written')
+write(T + '/secret', 'hush')
+same('RUN --mount=type=secret,id=s cp /run/secrets/s /tmp/s && stat -c %a /run/secrets/s > /m && rm /tmp/s', 'secrets', options=('--secret', 'id=s,src=' + T + '/secret'))
+same('RUN --mount=type=bind,target=/etc/conf,source=f cat /etc/conf > /c && touch /etc/new', 'a file below a directory that changes', {'f': 'f'})
+r = chroot(context('fail', 'FROM base:1\nRUN cat /proc/self/status'))
+check(r.rc == 1 and 'no /proc' in r.err and 'Dockerfile:2' in r.err, 'a failing step says what there is not', r.err)
+equal(chroot(context('code', 'FROM base:1\nRUN exit 42')).rc, 42, 'exit codes')
+r = chroot(context('none', 'FROM base:1\nRUN --network=none true'))
+check(r.rc != 0 and '--network=none' in r.err and 'Dockerfile:2' in r.err, '--network=none is an error that names the step', r.err)
+r = chroot(context('lost', 'FROM base:1\nRUN ["/no/such"]'))
+check(r.rc != 0 and 'No such file' in r.err, 'a command that is not there', r.err)
+r = chroot(context('daemon', 'FROM base:1\nRUN (sleep 4321.5 & ) ; setsid sleep 4321.5 & true'))
+equal((r.rc, processes('sleep 4321.5')), (0, []), 'processes that a step leaves behind are ended', r.err)
+d = context('sleeps', 'FROM base:1\nRUN --mount=type=cache,target=/c --mount=type=cache,target=/e echo new > /e/x; sleep 4321.5')
+for how in (signal.SIGTERM, signal.SIGKILL):
+    p = subprocess.Popen([*WRAP, KILN, 'build', '--isolation', 'chroot', '--no-cache', d], env=dict(os.environ, KILN_STORE=other),
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: processes('sleep 4321.5'))
+    p.send_signal(how)
+    p.wait()
+    r = chroot(context('again', 'FROM base:1\nRUN --mount=type=cache,target=/c --mount=type=cache,target=/e cat /c/kept /e/x'), '--no-cache')
+    equal((r.rc, r.lines(), processes('sleep 4321.5')), (0, ['c', 'new'], []), 'after signal %d nothing runs and the caches are in place' % how, r.err)
+done()
