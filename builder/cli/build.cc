@@ -1,5 +1,6 @@
 // `kiln build`: a Dockerfile and a context become an image.
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "builder/stage/lint.hh"
 #include "builder/store/archive.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln::cli {
 
@@ -277,6 +279,9 @@ class Build {
 };
 
 int build(const Arguments& arguments) {
+  // Root of a container that may change its root keeps all of its ids that way.
+  if (arguments.text("isolation") != "chroot" || !has_capability(CAP_SYS_CHROOT))
+    enter_user_namespace();
   return Build(arguments).run();
 }
 
@@ -402,7 +407,6 @@ const Verb build_verb{
     .least = 1,
     .most = 1,
     .completes = Completes::directory,
-    .needs_ids = true,
     .run = build,
 };
 
