@@ -41,6 +41,12 @@ constexpr Option options[] = {
     {.name = "force", .help = "delete: kill it first"},
 };
 
+void write_path(const std::string& path, std::string_view text) {
+  const Fd file(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!file) throw SysError("create " + path);
+  write_all(file.get(), text);
+}
+
 // Kills and reaps every descendant: this process is their reaper.
 void end_descendants() {
   const std::string path = "/proc/self/task/" + std::to_string(getpid()) + "/children";
@@ -168,7 +174,7 @@ int run_process(const oci::Config& config, int root, const std::string& pid_file
   }
   to.reset();
   const std::string failure = read_fd(from.get(), 65536, "child");
-  if (failure.empty()) write_file_atomic(AT_FDCWD, pid_file, std::to_string(child));
+  if (failure.empty()) write_path(pid_file, std::to_string(child));
   int status = 0;
   while (true) {
     siginfo_t info{};
@@ -254,8 +260,8 @@ int chroot_runtime(const Arguments& arguments) {
   } catch (const Error& error) {
     if (!arguments.has("log")) throw;
     const nlohmann::json line = {{"level", "error"}, {"msg", error.message()}};
-    write_file_atomic(AT_FDCWD, arguments.text("log"),
-                      line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    write_path(arguments.text("log"),
+               line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
     return 1;
   }
 }

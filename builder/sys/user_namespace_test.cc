@@ -24,6 +24,14 @@ TEST_CASE("ranges of a user follow its own id, by name and by number") {
   CHECK(parse_subids(many, "me", 77).size() == subid_limit);
 }
 
+namespace {
+void put(const std::string& directory, const std::string& path, std::string_view text) {
+  const Fd file(open((directory + path).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  REQUIRE(file);
+  write_all(file.get(), text);
+}
+}  // namespace
+
 TEST_CASE("the setting that forbids user namespaces is named with its value") {
   char name[] = "/tmp/kiln-proc-XXXXXX";
   REQUIRE(mkdtemp(name) != nullptr);
@@ -34,12 +42,12 @@ TEST_CASE("the setting that forbids user namespaces is named with its value") {
     return why_no_user_namespace(error, proc).find(text) != std::string::npos;
   };
   CHECK(says(EPERM, "forbidden here"));
-  write_file_atomic(AT_FDCWD, proc + "/self/status", "Name:\tx\nSeccomp:\t2\n");
+  put(proc, "/self/status", "Name:\tx\nSeccomp:\t2\n");
   CHECK(says(EPERM, "seccomp"));
   CHECK(says(EPERM, "hostUsers: false"));
-  write_file_atomic(AT_FDCWD, proc + "/sys/user/max_user_namespaces", "0\n");
+  put(proc, "/sys/user/max_user_namespaces", "0\n");
   CHECK(says(ENOSPC, "user.max_user_namespaces is 0"));
-  write_file_atomic(AT_FDCWD, proc + "/sys/kernel/unprivileged_userns_clone", "0\n");
+  put(proc, "/sys/kernel/unprivileged_userns_clone", "0\n");
   CHECK(says(EPERM, "kernel.unprivileged_userns_clone is 0"));
   CHECK(says(EINVAL, "CONFIG_USER_NS"));
   remove_tree_at(AT_FDCWD, proc);
