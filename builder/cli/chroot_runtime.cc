@@ -21,6 +21,7 @@
 
 #include "builder/cli/verb.hh"
 #include "builder/steps/chroot_mounts.hh"
+#include "builder/steps/mount_stubs.hh"
 #include "builder/store/lease.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/number.hh"
@@ -212,9 +213,15 @@ int run(const Arguments& arguments, const std::string& id) {
   if (!root) throw SysError("open " + config.root->path);
   int status = 0;
   {
+    MountStubs stubs(root.get());
     ChrootMounts mounts(root.get(), state.directory.get());
     mounts.add_devices();
-    for (const oci::Mount& mount : config.mounts) mounts.add(mount);
+    for (const oci::Mount& mount : config.mounts) {
+      // kiln makes no stubs below /dev, where a runtime mounts a directory of its own.
+      if (mount.type == "bind" && mount.destination.starts_with("/dev/"))
+        stubs.need(mount.destination, false);
+      mounts.add(mount);
+    }
     // As a runtime does: a working directory that is missing is made.
     for (size_t at = 0; at != std::string::npos;) {
       at = config.process->cwd.find('/', at + 1);

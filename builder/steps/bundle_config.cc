@@ -203,6 +203,8 @@ oci::Config container_config(const oci::ImageConfig& image, const ContainerOptio
   process.user.uid = user.uid;
   process.user.gid = user.gid;
   process.user.additional_gids = user.additional_gids;
+  if (geteuid() != 0 || user_namespace().entered())
+    fit_to_user_namespace(config, user_namespace().entered() ? mapped_ids() : 1);
 
   for (const std::string& entry : image.config.env)
     if (const size_t equals = entry.find('='); equals != entry.npos && equals > 0)

@@ -76,8 +76,7 @@ void ChrootMounts::add(const oci::Mount& mount) {
       throw SysError("make " + destination);
     return settle(std::move(placed));
   }
-  if (mount.type != "bind" || mount.source.starts_with("/sys") || destination.starts_with("/dev/"))
-    return;
+  if (mount.type != "bind" || mount.source.starts_with("/sys")) return;
   const Fd source(open(mount.source.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
   if (!source && errno == ENXIO)
