@@ -215,13 +215,13 @@ int run(const Arguments& arguments, const std::string& id) {
   {
     MountStubs stubs(root.get());
     ChrootMounts mounts(root.get(), state.directory.get());
-    mounts.add_devices();
-    for (const oci::Mount& mount : config.mounts) {
-      // kiln makes no stubs below /dev, where a runtime mounts a directory of its own.
+    // kiln makes no stubs below /dev, where a runtime mounts a directory of its own. First, so that
+    // they go last and /dev has its time back.
+    for (const oci::Mount& mount : config.mounts)
       if (mount.type == "bind" && mount.destination.starts_with("/dev/"))
         stubs.need(mount.destination, false);
-      mounts.add(mount);
-    }
+    mounts.add_devices();
+    for (const oci::Mount& mount : config.mounts) mounts.add(mount);
     // As a runtime does: a working directory that is missing is made.
     for (size_t at = 0; at != std::string::npos;) {
       at = config.process->cwd.find('/', at + 1);
