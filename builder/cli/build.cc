@@ -147,7 +147,9 @@ class Build {
   }
 
   int build(Cancellation& cancel) {
-    const solve::WorkDirectory work(store_.sub_directory("run"), store_.sub_directory("runtime"));
+    const solve::WorkDirectory work(
+        store_.sub_directory("run"),
+        solve::runtime_state_directory(store_.sub_directory("runtime")));
     const BuildSources sources = open_build_sources(
         arguments_.operands()[0], arguments_.text("file"), work.path(), *progress_, cancel);
     request_.project = sources.project;

@@ -123,6 +123,7 @@ void CopyLayer::each(const Add& add) const {
       continue;
     }
     Entry entry = rewritten(item.source->entry, path, *item.rewrite);
+    if (item.rewrite->xattrs) entry.xattrs = item.tree->xattrs(item.source->entry.path);
     if (entry.type == FileType::file && item.source->links > 1) {
       const auto [first, fresh] =
           first_names.try_emplace({item.source->device, item.source->inode}, entry);

@@ -24,6 +24,7 @@ struct CopyRewrite {
   std::optional<uint32_t> file_mode;         // nullopt keeps the source's; --chmod
   std::optional<uint32_t> directory_mode;    // the same for directories
   std::optional<int64_t> mtime;              // SOURCE_DATE_EPOCH: exactly this time
+  bool xattrs = false;                       // also extended attributes
 };
 
 // What write() does besides.

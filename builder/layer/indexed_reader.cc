@@ -29,7 +29,8 @@ void IndexedReader::complete() {
                    .mtime = e.mtime,
                    .size = e.size,
                    .tar_offset = reader_.content_offset(),
-                   .link = e.link};
+                   .link = e.link,
+                   .attributes = LayerIndex::attributes_of(e)};
   if (e.type == FileType::file) {
     std::byte scratch[16384];
     while (read(scratch) != 0) {  // what the caller left

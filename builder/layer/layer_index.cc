@@ -12,7 +12,7 @@ namespace kiln {
 
 namespace {
 
-constexpr std::string_view magic = "kiln index 1\n";
+constexpr std::string_view magic = "kiln index 2\n";
 constexpr size_t max_content = size_t{1} << 20;
 constexpr std::string_view kept_paths[] = {"etc/group", "etc/passwd"};
 
@@ -36,6 +36,13 @@ class Packer {
   void text(std::string_view value) {
     number(static_cast<uint32_t>(value.size()));
     out += value;
+  }
+  // Hex, or empty.
+  void digest(const std::string& value) {
+    number(static_cast<uint8_t>(!value.empty()));
+    if (value.empty()) return;
+    const Sha256::Raw raw = raw_from_hex(value);
+    out.append(reinterpret_cast<const char*>(raw.data()), raw.size());
   }
   std::string out;
 };
@@ -61,6 +68,11 @@ class Unpacker {
     rest_.remove_prefix(size);
     return out;
   }
+  std::string digest() {
+    if (number<uint8_t>() == 0) return {};
+    const std::string_view raw = take(sizeof(Sha256::Raw));
+    return hex(std::span(reinterpret_cast<const unsigned char*>(raw.data()), raw.size()));
+  }
   size_t left() const { return rest_.size(); }
   bool bad = false;
 
@@ -82,6 +94,23 @@ void LayerIndex::keep_content(std::string_view path, std::string content) {
   if (!wants_content(path, content.size())) return;
   std::erase_if(contents_, [&](const auto& kept) { return kept.first == path; });
   contents_.emplace_back(path, std::move(content));
+}
+
+std::string LayerIndex::attributes_of(const Entry& entry) {
+  const bool device = entry.type == FileType::char_device || entry.type == FileType::block_device;
+  if (entry.xattrs.empty() && !device) return {};
+  Packer pack;
+  if (device) {
+    pack.number(entry.dev_major);
+    pack.number(entry.dev_minor);
+  }
+  for (const auto& [name, value] : entry.xattrs) {
+    pack.text(name);
+    pack.text(value);
+  }
+  Sha256 hash;
+  hash.update(pack.out);
+  return hex(hash.finish());
 }
 
 void LayerIndex::sort() {
@@ -158,11 +187,8 @@ std::string LayerIndex::serialize() const {
     pack.number(e.tar_offset);
     pack.text(e.path);
     pack.text(e.link);
-    pack.number(static_cast<uint8_t>(!e.content_digest.empty()));
-    if (!e.content_digest.empty()) {
-      const Sha256::Raw raw = raw_from_hex(e.content_digest);
-      pack.out.append(reinterpret_cast<const char*>(raw.data()), raw.size());
-    }
+    pack.digest(e.content_digest);
+    pack.digest(e.attributes);
   }
   pack.number(static_cast<uint64_t>(contents_.size()));
   for (const auto& [path, text] : contents_) {
@@ -205,11 +231,8 @@ std::expected<LayerIndex, std::string> LayerIndex::parse(std::string_view file) 
     e.tar_offset = unpack.number<uint64_t>();
     e.path = unpack.text();
     e.link = unpack.text();
-    if (unpack.number<uint8_t>() != 0) {
-      const std::string_view digest = unpack.take(trailer);
-      e.content_digest =
-          hex(std::span(reinterpret_cast<const unsigned char*>(digest.data()), digest.size()));
-    }
+    e.content_digest = unpack.digest();
+    e.attributes = unpack.digest();
     if (!out.entries_.empty() && !before(out.entries_.back(), e))
       return std::unexpected("layer index out of order");
     out.entries_.push_back(std::move(e));

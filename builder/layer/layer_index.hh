@@ -29,6 +29,8 @@ struct IndexEntry {
   uint64_t tar_offset = 0;     // of the content in the tar
   std::string content_digest;  // sha256 hex of a file's content, else empty
   std::string link;
+  // sha256 hex of extended attributes and device number, empty when it has neither.
+  std::string attributes{};
 
   bool operator==(const IndexEntry&) const = default;
 };
@@ -41,6 +43,9 @@ class LayerIndex {
   // Content of etc/passwd or etc/group (others are ignored), at most 1 MiB each.
   void keep_content(std::string_view path, std::string content);
   static bool wants_content(std::string_view path, uint64_t size);
+
+  // IndexEntry::attributes of an entry.
+  static std::string attributes_of(const Entry& entry);
 
   void sort();                                          // after the last add()
   const IndexEntry* find(std::string_view path) const;  // exact path, no links, no whiteouts

@@ -116,7 +116,8 @@ struct LayerWriter::State {
                .size = entry.size,
                .tar_offset = offset,
                .content_digest = last_digest,
-               .link = entry.link});
+               .link = entry.link,
+               .attributes = LayerIndex::attributes_of(entry)});
   }
 };
 

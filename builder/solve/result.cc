@@ -54,7 +54,7 @@ std::unique_ptr<WholeTree> whole_tree(Layers& layers, const ChainRef& chain) {
   Fd root(fcntl(whole->rootfs->root(), F_DUPFD_CLOEXEC, 0));
   if (!root) throw SysError("open the image's root");
   whole->context.emplace(std::move(root), "the image");
-  const CopyRewrite as_it_is{std::nullopt, std::nullopt, {}, {}, {}};
+  const CopyRewrite as_it_is{std::nullopt, std::nullopt, {}, {}, {}, true};
   whole->files.add_tree(*whole->context, "", whole->context->walk(""), "", as_it_is, true);
   return whole;
 }

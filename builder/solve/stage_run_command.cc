@@ -110,7 +110,7 @@ void StageRun::prepare_run_services() {
   } else {
     services_.runtime.runtime = find_runtime(services_.request.runtime);
   }
-  const std::string state = store.sub_directory("runtime");
+  const std::string state = runtime_state_directory(store.sub_directory("runtime"));
   services_.runtime.arguments.insert(services_.runtime.arguments.end(), {"--root", state});
   RunDefaults& d = services_.run_defaults;
   d.config = default_container();
@@ -161,6 +161,7 @@ void StageRun::open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, Ru
   using Type = dockerfile::Mount::Type;
   size_t ssh = 0;
   const std::string cwd = state_->working_dir();
+  mounts.lock_caches(run.mounts, cwd, services_.cancel);
   for (size_t i = 0; i < run.mounts.size(); ++i) {
     const dockerfile::Mount& m = run.mounts[i];
     const std::string target = m.target.empty() ? "" : absolute_path(m.target, cwd);
@@ -172,11 +173,11 @@ void StageRun::open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, Ru
         mounts.add_secret(m, cwd, services_.request.mount_sources);
         break;
       case Type::ssh:
-        mounts.add_ssh(m, ssh++, services_.request.mount_sources);
+        mounts.add_ssh(m, ssh++, cwd, services_.request.mount_sources);
         break;
       case Type::cache: {
         bool fresh = false;
-        const int data = mounts.add_cache(m, target, services_.cancel, fresh);
+        const int data = mounts.add_cache(m, target, fresh);
         if (!fresh || m.from.empty()) break;
         inputs.opened.push_back(services_.trees.open(inputs.trees[i]));
         const OpenTree& open = inputs.opened.back();
@@ -184,7 +185,7 @@ void StageRun::open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, Ru
         if (!top) break;
         CopyLayer files;
         files.add_tree(*open.context, top->entry.path, open.tree->walk(top->entry.path), "",
-                       {std::nullopt, std::nullopt, {}, {}, {}}, true);
+                       {std::nullopt, std::nullopt, {}, {}, {}, true}, true);
         Applier applier(data, {.kind = ApplyOptions::Kind::archive});
         files.apply(applier);
         applier.finish();

@@ -60,6 +60,23 @@ bool is_archive(const Context& context, const ContextEntry& file) {
   }
 }
 
+// Of what a plan reads from files; images have them in their indexes.
+oci::Digest digest_xattrs(const CopyPlan& plan, const Context& context) {
+  oci::Hasher hasher;
+  const auto put = [&](const ContextEntry& file) {
+    Entry entry;
+    entry.xattrs = context.xattrs(file.entry.path);
+    hasher.update(
+        std::string_view(file.entry.path + "\n" + LayerIndex::attributes_of(entry) + "\n"));
+  };
+  for (const CopyItem& item : plan.items)
+    if (item.directory)
+      std::ranges::for_each(item.entries, put);
+    else
+      put(item.file);
+  return hasher.finish();
+}
+
 // An extracted archive, as a tree to copy from; removed with the object.
 class Extracted {
  public:
@@ -217,6 +234,8 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
     digests.owners = tree.image && !attributes.owner;
     key.add("sources", tree.kind + " " + digest_plan(plan, sources, digests).text());
     add_place(key);
+    if (services_.request.preserve_xattrs && tree.context)
+      key.add("xattrs of sources", digest_xattrs(plan, *tree.context).text());
 
     const std::string slot = slot_of(step, index);
     const std::optional<int64_t> epoch = services_.request.epoch;
@@ -300,6 +319,7 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
   }
   // Files of a stage keep the times that they were given there.
   if (!tree.image) rewrite.mtime = epoch;
+  rewrite.xattrs = tree.image || services_.request.preserve_xattrs;
   const int64_t now = epoch.value_or(time(nullptr));
 
   CopyLayer layer;
@@ -327,7 +347,7 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
     archives.push_back(std::make_unique<Extracted>(services_.work.path(), from, file));
     const Context& tar = archives.back()->tree();
     // An archive brings its own owners and times (Dockerfile reference, "ADD").
-    CopyRewrite own = {std::nullopt, std::nullopt, {}, {}, epoch};
+    CopyRewrite own = {std::nullopt, std::nullopt, {}, {}, epoch, true};
     if (attributes.owner) {
       own.uid = attributes.owner->uid;
       own.gid = attributes.owner->gid;

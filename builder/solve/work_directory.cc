@@ -2,11 +2,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -64,6 +67,27 @@ void remove_dead(int parent, const std::string& name, const std::string& runtime
 }
 
 }  // namespace
+
+std::string runtime_state_directory(const std::string& otherwise) {
+  const std::string mine = "/kiln-" + std::to_string(geteuid());
+  std::vector<std::string> parents;
+  if (const char* own = getenv("XDG_RUNTIME_DIR"); own != nullptr && *own == '/')
+    parents.emplace_back(own);
+  parents.emplace_back("/run");
+  parents.emplace_back("/dev/shm");
+  for (const std::string& parent : parents) {
+    struct statfs kind {};
+    struct stat s {};
+    const std::string path = parent + mine;
+    if (statfs(parent.c_str(), &kind) != 0 || kind.f_type != TMPFS_MAGIC) continue;
+    mkdir(path.c_str(), 0700);
+    // /dev/shm is everybody's: what another user put there is not used.
+    if (lstat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode) && s.st_uid == geteuid() &&
+        (s.st_mode & 0777) == 0700)
+      return path;
+  }
+  return otherwise;
+}
 
 WorkDirectory::WorkDirectory(const std::string& directory, const std::string& runtime_state)
     : parent_(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), name_(random_name()) {

@@ -37,6 +37,11 @@ class WorkDirectory {
   bool in_memory_ = false;
 };
 
+// Where the runtime keeps the state of build containers (its --root): in memory, as runtimes copy
+// the config.json of a container there, and that holds secrets where a step asks for them as
+// variables. Of this user alone; `otherwise` on machines that have no such place.
+std::string runtime_state_directory(const std::string& otherwise);
+
 // Containers of builds are named by this, the name of the work directory, "-" and more.
 inline constexpr std::string_view bundle_prefix = "kiln-";
 

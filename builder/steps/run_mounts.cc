@@ -42,12 +42,17 @@ Fd open_made_dir(int parent, const std::string& name, mode_t mode, bool& fresh) 
 
 // flock that a cancellation ends: tried, then waited for in short steps, because the kernel has no
 // way to wait for a lock and a descriptor at once.
-void lock(int fd, const Cancellation& cancel) {
-  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+void lock(int fd, int kind, const Cancellation& cancel) {
+  while (flock(fd, kind | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) throw SysError("lock a cache mount");
     pollfd p = {cancel.fd(), POLLIN, 0};
     if (poll(&p, 1, 20) == 1) throw Canceled();
   }
+}
+
+// The name of a cache's directory. An id is text, never a path (CVE-2024-11218).
+std::string cache_digest(const dockerfile::Mount& mount, const std::string& target) {
+  return std::string(oci::Digest::sha256(mount.id.empty() ? target : mount.id).hex());
 }
 
 }  // namespace
@@ -85,41 +90,60 @@ void RunMounts::add_bind(const std::string& target, const std::string& source, b
   mounts_.push_back(bind_mount(source, target, directory, read_only));
 }
 
-int RunMounts::add_cache(const dockerfile::Mount& mount, const std::string& target,
-                         const Cancellation& cancel, bool& fresh) {
+void RunMounts::lock_caches(std::span<const dockerfile::Mount> mounts,
+                            const std::string& working_dir, const Cancellation& cancel) {
   using Sharing = dockerfile::Mount::Sharing;
-  const std::string& id = mount.id.empty() ? target : mount.id;
-  const std::string base(oci::Digest::sha256(id).hex());
+  // Of two uses in one step the stricter counts.
+  const auto strictness = [](Sharing s) {
+    return s == Sharing::locked ? 2 : s == Sharing::private_ ? 1 : 0;
+  };
+  std::map<std::string, Sharing> wanted;
+  for (const dockerfile::Mount& m : mounts) {
+    if (m.type != dockerfile::Mount::Type::cache) continue;
+    const Sharing sharing = m.sharing.value_or(Sharing::shared);
+    const auto [at, is_new] =
+        wanted.try_emplace(cache_digest(m, absolute_path(m.target, working_dir)), sharing);
+    if (!is_new && strictness(sharing) > strictness(at->second)) at->second = sharing;
+  }
+  if (wanted.empty()) return;
   const Fd root(open(cache_root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) throw SysError("open " + cache_root_);
-  const Sharing sharing = mount.sharing.value_or(Sharing::shared);
-  Fd directory;
-  std::string name;
-  for (unsigned copy = 0;; ++copy) {
-    name = copy == 0 ? base : base + "-" + std::to_string(copy);
-    directory = open_made_dir(root.get(), name, 0755, fresh);
-    // Each use holds a lock, so that `prune` sees it; only the kind differs.
-    Fd held(openat(directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!held) throw SysError("open cache mount");
-    if (sharing == Sharing::locked) {
-      lock(held.get(), cancel);
-    } else if (sharing == Sharing::private_) {
-      if (flock(held.get(), LOCK_EX | LOCK_NB) != 0) continue;  // in use: the next copy
-    } else if (flock(held.get(), LOCK_SH | LOCK_NB) != 0) {
-      while (flock(held.get(), LOCK_SH | LOCK_NB) != 0) {
-        pollfd p = {cancel.fd(), POLLIN, 0};
-        if (poll(&p, 1, 20) == 1) throw Canceled();
+  for (const auto& [digest, sharing] : wanted)
+    for (unsigned copy = 0;;) {
+      const std::string name = copy == 0 ? digest : digest + "-" + std::to_string(copy);
+      bool fresh = false;
+      Fd held(open_made_dir(root.get(), name, 0755, fresh));
+      // Each use holds a lock, so that `prune` sees it; only the kind differs.
+      if (sharing == Sharing::private_) {
+        if (flock(held.get(), LOCK_EX | LOCK_NB) != 0) {
+          ++copy;  // in use: the next one
+          continue;
+        }
+      } else {
+        lock(held.get(), sharing == Sharing::locked ? LOCK_EX : LOCK_SH, cancel);
       }
+      // It may have been pruned between opening and locking.
+      struct stat mine {
+      }, there{};
+      if (fstat(held.get(), &mine) != 0) throw SysError("stat cache mount");
+      if (fstatat(root.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) != 0 ||
+          mine.st_ino != there.st_ino)
+        continue;
+      locks_.push_back(std::move(held));
+      cache_names_[digest] = name;
+      break;
     }
-    locks_.push_back(std::move(held));
-    break;
-  }
+}
+
+int RunMounts::add_cache(const dockerfile::Mount& mount, const std::string& target, bool& fresh) {
+  const std::string& name = cache_names_.at(cache_digest(mount, target));
+  const Fd root(open(cache_root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) throw SysError("open " + cache_root_);
+  const Fd directory = open_dir_at(root.get(), name);
   Fd data = open_made_dir(directory.get(), "data", 0755, fresh);
-  if (fresh) {
-    if (fchmod(data.get(), mount.mode.value_or(0755)) != 0 ||
-        fchown(data.get(), mount.uid.value_or(0), mount.gid.value_or(0)) != 0)
-      throw SysError("prepare cache mount " + id);
-  }
+  if (fresh && (fchmod(data.get(), mount.mode.value_or(0755)) != 0 ||
+                fchown(data.get(), mount.uid.value_or(0), mount.gid.value_or(0)) != 0))
+    throw SysError("prepare the cache mount at " + target);
   mounts_.push_back(bind_mount(cache_root_ + "/" + name + "/data", target, true, mount.read_only));
   locks_.push_back(std::move(data));
   return locks_.back().get();
@@ -193,7 +217,7 @@ void RunMounts::add_secret(const dockerfile::Mount& mount, const std::string& wo
 }
 
 void RunMounts::add_ssh(const dockerfile::Mount& mount, size_t number,
-                        const MountSources& sources) {
+                        const std::string& working_dir, const MountSources& sources) {
   const std::string id = mount.id.empty() ? "default" : mount.id;
   const auto found = sources.ssh_sockets.find(id);
   if (found == sources.ssh_sockets.end()) {
@@ -202,8 +226,9 @@ void RunMounts::add_ssh(const dockerfile::Mount& mount, size_t number,
                   "=SOCKET, or --ssh " + id + " with SSH_AUTH_SOCK set");
     return;
   }
-  const std::string target =
-      mount.target.empty() ? "/run/buildkit/ssh_agent." + std::to_string(number) : mount.target;
+  const std::string target = mount.target.empty()
+                                 ? "/run/buildkit/ssh_agent." + std::to_string(number)
+                                 : absolute_path(mount.target, working_dir);
   mounts_.push_back(bind_mount(found->second, target, false, false));
   environment_.push_back("SSH_AUTH_SOCK=" + target);
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,15 +42,20 @@ class RunMounts {
   // `source`: host path of a directory or file, already resolved inside its tree.
   void add_bind(const std::string& target, const std::string& source, bool directory,
                 bool read_only);
-  // Waits for the lock of a locked one (`cancel` ends the wait). Returns the descriptor of the
-  // cache's directory, and in `fresh` whether it was just made (to be filled from `from`).
-  int add_cache(const dockerfile::Mount& mount, const std::string& target,
-                const Cancellation& cancel, bool& fresh);
+  // Takes the locks of all caches of the step, waiting where one is `locked` elsewhere (`cancel`
+  // ends the wait): in one order for all steps, so that no two wait for each other, and once for a
+  // cache that the step mounts twice. Before the first add_cache().
+  void lock_caches(std::span<const dockerfile::Mount> mounts, const std::string& working_dir,
+                   const Cancellation& cancel);
+  // Returns the descriptor of the cache's directory, and in `fresh` whether it was just made (to be
+  // filled from `from`).
+  int add_cache(const dockerfile::Mount& mount, const std::string& target, bool& fresh);
   void add_tmpfs(const dockerfile::Mount& mount, const std::string& target);
   // As a file and/or a variable. Throws Error when required and not given.
   void add_secret(const dockerfile::Mount& mount, const std::string& working_dir,
                   const MountSources& sources);
-  void add_ssh(const dockerfile::Mount& mount, size_t number, const MountSources& sources);
+  void add_ssh(const dockerfile::Mount& mount, size_t number, const std::string& working_dir,
+               const MountSources& sources);
   // A here-document that is a program.
   void add_script(const std::string& target, std::string_view content);
   // A directory below this step's own, for a writable throw-away copy.
@@ -71,6 +77,7 @@ class RunMounts {
   std::string path_;
   std::string cache_root_;
   std::vector<Fd> locks_;
+  std::map<std::string, std::string> cache_names_;  // digest of the id → directory
   Fd secrets_;
   bool secrets_on_tmpfs_ = false;
   std::vector<std::string> secret_files_;

@@ -131,23 +131,26 @@ std::vector<std::string> IndexTree::expand(std::string_view pattern) const {
 oci::Digest IndexTree::digest(std::span<const ContextEntry> entries, std::string_view base,
                               const DigestOptions& options) const {
   oci::Hasher hasher;
-  put(hasher, "kiln index tree 1");
+  put(hasher, "kiln index tree 2");
   for (const ContextEntry& e : entries) {
     auto found = index_.lookup(e.entry.path);
     if (!found) throw Error(e.entry.path + ": gone from its index");
     FileType type = found->type;
     std::string content = found->content_digest;
     // A hard link is the file that it names: how a layer ties names together is no content.
+    std::string attributes = found->attributes;
     if (type == FileType::hardlink)
       if (const auto target = index_.lookup(found->link)) {
         type = target->type;
         content = target->content_digest;
+        attributes = target->attributes;
       }
     put(hasher, relative_to(e.entry.path, base));
     put(hasher, std::to_string(static_cast<int>(type)));
     if (options.modes) put(hasher, std::to_string(found->mode));
     if (options.owners) put(hasher, std::to_string(found->uid) + ":" + std::to_string(found->gid));
     put(hasher, type == FileType::symlink ? found->link : content);
+    put(hasher, attributes);
   }
   return hasher.finish();
 }

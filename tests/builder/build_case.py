@@ -127,7 +127,7 @@ def context(name, dockerfile=None, files=None):
 
 
 def kiln(*words, input=None, env=None, cwd=None, timeout=120, text=True):
-    e = dict(os.environ, KILN_STORE=STORE, **(env or {}))
+    e = dict(os.environ) | {'KILN_STORE': STORE} | (env or {})
     for drop in ('SOURCE_DATE_EPOCH',):
         if not env or drop not in env:
             e.pop(drop, None)
@@ -144,7 +144,8 @@ def build(where, *options, **more):
     if '\n' in where:
         more['input'] = where.encode()
         where = '-'
-    return kiln('build', '--progress', 'plain', *runtime, *options, where, **more)
+    shown = ['--progress', 'plain'] if not {'--progress', '--quiet'} & set(options) else []
+    return kiln('build', *shown, *runtime, *options, where, **more)
 
 
 def blob(digest, store=None):

@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""The cache: the scenarios of a tutorial step by step, --explain, --no-cache, time stamps, stages
+side by side, interruption and resumption, two builds at once."""
+import os, signal, subprocess, sys, time
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from build_case import *
+
+import_base()
+NODE = ('FROM base:1\nWORKDIR /app\nCOPY package*.json ./\nRUN echo install >> /log && cp package.json /installed\n'
+        'COPY . .\nRUN cat src/index.js > /built\nEXPOSE 3000\nCMD ["sh", "src/index.js"]\n')
+FILES = {'package.json': '{"v": 1}\n', 'package-lock.json': '{}\n', 'src/index.js': 'echo 1\n', 'README': 'r\n',
+         '.dockerignore': 'ignored\n', 'ignored/x': '1'}
+d = context('node', NODE, FILES)
+INSTALL, COPY, BUILD = 'RUN echo install >> /log && cp package.json /installed', 'COPY . .', 'RUN cat src/index.js > /built'
+ALL = ['WORKDIR /app', 'COPY package*.json ./', INSTALL, COPY, BUILD]
+
+
+def cached(r):
+    s = r.steps()
+    return [x for x in ALL if s.get(x) == 'CACHED']
+
+
+r1 = build(d, '-t', 'node:1')
+equal((r1.rc, cached(r1)), (0, []), 'the first build runs every step', r1.err)
+r2 = build(d)
+equal((cached(r2), r2.id), (ALL, r1.id), 'nothing changed: all CACHED, the same image', r2.err)
+began = time.time(); build(d); took = time.time() - began
+check(True, 'a cached build takes %.0f ms' % (took * 1000))
+write(d + '/src/index.js', 'echo 2\n')
+r = build(d, '--explain')
+equal(cached(r), ALL[:3], 'src changed: everything up to the install is CACHED', r.err)
+check('not cached: sources changed' in r.err and 'not cached: root changed' in r.err, '--explain: the sources of COPY changed', r.err)
+write(d + '/package.json', '{"v": 2}\n')
+r = build(d, '--explain')
+equal(cached(r), ALL[:1], 'package.json changed: the install runs again', r.err)
+equal(tree(r.id)['installed'].text, '{"v": 2}\n', 'with the new file')
+os.utime(d + '/src/index.js', (1, 1)); os.utime(d + '/package.json')
+equal(cached(build(d)), ALL, 'touched files: all CACHED')
+write(d + '/ignored/x', '2')
+equal(cached(build(d)), ALL, 'an ignored file changed: all CACHED')
+os.chmod(d + '/src/index.js', 0o755)
+equal(cached(build(d)), ALL[:3], 'a mode changed')
+os.chmod(d + '/src/index.js', 0o644)
+write(d + '/package.json', '{"v": 1}\n'); write(d + '/src/index.js', 'echo 1\n')
+equal(build(d).id, r1.id, 'back to the first state: the first image again')
+other = T + '/elsewhere'
+shutil.copytree(d, other)
+r = build(other)
+equal((cached(r), r.id), (ALL, r1.id), 'another directory: all CACHED')
+write(d + '/Dockerfile', NODE.replace('>> /log', '>> /log2'))
+r = build(d, '--explain')
+check('not cached: command changed' in r.err and '/log' in r.err, '--explain: the command changed', r.err)
+r = build(context('fresh', 'FROM base:1\nRUN echo never seen\n'), '--explain')
+check('never built here' in r.err, '--explain: a step that was never built', r.err)
+write(d + '/Dockerfile', NODE)
+r = build(d, '--no-cache', '--explain')
+check(cached(r) in ([], ['WORKDIR /app']) and 'the cache is off' in r.err, '--no-cache', r.err)
+d = context('args', 'FROM base:1\nARG A=1\nRUN echo one\nARG B\nRUN echo two\nENV E=1\nRUN echo three\n')
+build(d)
+s = build(d, '--build-arg', 'B=x', '--explain')
+equal(s.steps().get('RUN echo one'), 'CACHED', 'an ARG declared later does not matter')
+equal(s.steps().get('RUN echo two'), 'DONE', 'an ARG declared before does', s.err)
+check('environment' in s.err and 'B=x' in s.err, '--explain: the environment changed', s.err)
+s = build(d, '--build-arg', 'http_proxy=http://x')
+equal([v for k, v in s.steps().items() if k.startswith('RUN')], ['CACHED'] * 3, 'a proxy is in no key', s.err)
+s = build(d, '--label', 'a=b')
+equal([v for k, v in s.steps().items() if k.startswith('RUN')], ['CACHED'] * 3, 'nor a label')
+
+# ---- stages ----
+M = ('FROM base:1 AS build\nCOPY in /in\nRUN cp /in /out; date +%N > /when\nFROM base:1 AS unused\nRUN false\n'
+     'FROM base:1\nCOPY --from=build /out /out\nRUN cat /out\n')
+d = context('multi', M, {'in': 'x'})
+r1 = build(d)
+check(r1.rc == 0 and 'RUN false' not in r1.err, 'a stage that nobody needs is not built', r1.err)
+check(build(d, '--target', 'unused').rc == 1, '--target')
+check(build(d, '--target', 'nosuch').rc == 1, '--target of an unknown stage')
+equal('in' in tree(r1.id) or 'when' in tree(r1.id), False, 'the final image has nothing of the builder but what was copied')
+r = build(d, '--no-cache-filter', 'build')
+s = r.steps()
+equal((s['RUN cp /in /out; date +%N > /when'], s['COPY --from=build /out /out'], s['RUN cat /out'], r.id), ('DONE', 'CACHED', 'CACHED', r1.id),
+      '--no-cache-filter: the builder ran again, gave the same, the final stage is CACHED', r.err)
+P = 'FROM base:1 AS a\nRUN sleep 1.5 # %s\nFROM base:1 AS b\nRUN sleep 1.5 # %s\nFROM base:1\nCOPY --from=a /etc/group /a\nCOPY --from=b /etc/group /b\n'
+began = time.time(); r = build(context('par', P % (1, 1))); took = time.time() - began
+check(r.rc == 0 and took < 2.9, 'independent stages run side by side (%.1f s)' % took, r.err)
+began = time.time(); r = build(context('par', P % (2, 2)), '--jobs', '1'); took = time.time() - began
+check(r.rc == 0 and took >= 3, '--jobs 1: one after the other (%.1f s)' % took)
+r = build(context('failpar', 'FROM base:1 AS a\nRUN sleep 30 # failpar\nFROM base:1 AS b\nRUN sleep 0.3; exit 9\nFROM base:1\nCOPY --from=a /x /x\nCOPY --from=b /x /y\n'), timeout=20)
+check(r.rc == 9 and 'exit code 9' in r.err and 'canceled' not in r.err.split('kiln: build:')[-1], 'one stage fails: the others are stopped, its error is shown', r.err)
+# xattrs and metadata in the content key of COPY --from
+d = context('meta', 'FROM base:1 AS s\nRUN echo x > /f\nRUN chmod 600 /f\nFROM base:1\nCOPY --from=s /f /f\n')
+a = build(d)
+write(d + '/Dockerfile', 'FROM base:1 AS s\nRUN echo x > /f\nRUN chmod 640 /f\nFROM base:1\nCOPY --from=s /f /f\n')
+b = build(d)
+equal(tree(b.id)['f'].mode, 0o640, 'COPY --from: a changed mode is seen')
+
+# ---- time ----
+D = ('FROM base:1\nCOPY a /w/a\nRUN echo x > /made && mkdir -p /d/e && touch -d "2001-01-01 00:00:00" /old && echo "${SOURCE_DATE_EPOCH-unset}"\n'
+     'WORKDIR /wd\nADD t.tar /t/\nENV X=1\nRUN ls -lR /made /d > /ls\n')
+def dated(name, umask=0o22):
+    before = os.umask(umask)
+    d = context(name, D, {'a': 'A'})
+    os.chmod(d + '/a', 0o644)
+    with tarfile.open(d + '/t.tar', 'w') as t:
+        t.add(d + '/a', 'in/a')
+    os.utime(d + '/a', (1111111111, 1111111111) if umask == 0o22 else None)
+    os.umask(before)
+    os.chmod(d + '/t.tar', 0o644)
+    return d
+d1 = dated('time1')
+shutil.copytree(d1, T + '/contexts/time2'); d2 = T + '/contexts/time2'
+for p in ('a', 't.tar'):
+    os.utime(d2 + '/' + p)
+E = '1700000000'
+r1 = build(d1, env={'SOURCE_DATE_EPOCH': E})
+check(r1.rc == 0 and 'unset' in r1.lines(), 'RUN does not see SOURCE_DATE_EPOCH unless it is declared', r1.err)
+n = new_files(r1.id)
+equal({p: n[p].mtime for p in ('w', 'w/a', 'made', 'd/e', 'old', 'wd', 't/in/a', 'ls')},
+      {'w': int(E), 'w/a': int(E), 'made': int(E), 'd/e': int(E), 'old': 978307200, 'wd': int(E), 't/in/a': int(E), 'ls': int(E)},
+      'times of COPY, RUN, WORKDIR and ADD')
+c = config_of(r1.id)
+equal((c['created'], {h['created'] for h in c['history'][-7:] if 'created_by' in h and 'import' not in h['created_by']}), ('2023-11-14T22:13:20Z', {'2023-11-14T22:13:20Z'}), 'created and history')
+
+
+def elsewhere(name, *options, where=d2, umask=0o22, **env):
+    """The same in a fresh store."""
+    store = T + '/store-' + name
+    import_image = subprocess.run([KILN, 'save', '--store', STORE, '-o', T + '/base.tar', 'base:1'], capture_output=True, text=True)
+    subprocess.run([KILN, 'load', '--store', store, '-i', T + '/base.tar'], capture_output=True)
+    before = os.umask(umask)
+    r = build(where, *options, env=dict({'KILN_STORE': store}, **env))
+    os.umask(before)
+    return r, store
+
+
+time.sleep(1.1)
+r, store = elsewhere('t2', '--timestamp', E, '--jobs', '1', umask=0o77)
+equal((r.id, manifest_of(r.id, store)['layers'] if r.rc == 0 else r.err), (r1.id, manifest_of(r1.id)['layers']),
+      'another second, directory, umask, --jobs, --timestamp: the same digests')
+r, store = elsewhere('t3', '--build-arg', 'SOURCE_DATE_EPOCH=' + E, '--snapshotter', 'copy')
+equal(r.id, r1.id, 'the copying snapshotter gives the same', r.err)
+r = build(d1, env={'SOURCE_DATE_EPOCH': '1700000001'})
+equal((not r.lines(), r.id != r1.id), (True, True), 'epoch + 1: no command runs, another digest', r.err)
+n = new_files(r.id)
+equal({p: n[p].mtime for p in ('w', 'w/a', 'made', 'old', 'wd', 't/in/a')}, dict.fromkeys(('w', 'w/a', 'made', 'wd', 't/in/a'), 1700000001) | {'old': 978307200}, 'epoch + 1: its times')
+r4, store = elsewhere('t4', where=d1, SOURCE_DATE_EPOCH='1700000001')
+n4 = tree(r4.id, store) if r4.rc == 0 else {}
+equal({p: n4[p].mtime for p in n4 if p != 'ls'}, {p: x.mtime for p, x in tree(r.id).items() if p != 'ls'}, 'epoch + 1 re-stamped is epoch + 1 built', r4.err)
+dd = context('declared', 'FROM base:1\nARG SOURCE_DATE_EPOCH\nRUN echo "[$SOURCE_DATE_EPOCH]"\n')
+equal(build(dd, '--build-arg', 'SOURCE_DATE_EPOCH=5').lines(), ['[5]'], 'a RUN sees it when declared')
+equal(build(dd, '--build-arg', 'SOURCE_DATE_EPOCH=6').lines(), ['[6]'], 'and runs again when it changes')
+check(build(dd, '--timestamp', '-3').rc != 0, '--timestamp -3 is refused')
+
+# ---- interruption ----
+def alive(word):
+    out = []
+    for pid in os.listdir('/proc'):
+        if pid.isdigit():
+            try:
+                c = open('/proc/%s/cmdline' % pid, 'rb').read()
+            except OSError:
+                continue
+            if word.encode() in c and b'build-cache' not in c:
+                out.append((pid, c[:80]))
+    return out
+
+
+def mounts():
+    return [l for l in open('/proc/self/mountinfo') if STORE in l]
+
+
+for sig, name in ((signal.SIGINT, 'Ctrl-C'), (signal.SIGTERM, 'TERM')):
+    d = context('long', 'FROM base:1\nRUN trap "" INT TERM; sleep 33.%d\n' % sig)
+    p = subprocess.Popen([KILN, 'build', '--store', STORE, '--progress', 'plain', '--runtime', RUNTIME, d], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.time() + 20
+    while not alive('sleep\00033.%d' % sig) and time.time() < until:
+        time.sleep(0.02)
+    began = time.time()
+    p.send_signal(sig)
+    try:
+        _, err = p.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        p.kill(); err = 'no end'
+    equal((p.returncode, alive('sleep\00033.%d' % sig), mounts(), os.listdir(STORE + '/kiln/run')), (130, [], [], []), name + ' leaves nothing running, mounted or lying about (%.1f s)' % (time.time() - began), err)
+# At once: the runtime may not have made the container yet.
+for delay in (0.0, 0.03, 0.06, 0.09):
+    d = context('early', 'FROM base:1\nRUN sleep 34.5 # %s\n' % delay)
+    p = subprocess.Popen([KILN, 'build', '--store', STORE, '--progress', 'plain', '--runtime', RUNTIME, d], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    line = ''
+    while 'RUN sleep' not in line:
+        line = p.stderr.readline()
+        if not line:
+            break
+    time.sleep(delay)
+    p.send_signal(signal.SIGINT)
+    try:
+        p.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        p.kill()
+    equal((p.returncode, alive('sleep\00034.5')), (130, []), 'interrupted %d ms after the start of a step' % (delay * 1000))
+N = 12
+d = context('many', 'FROM base:1\n' + ''.join('RUN echo %d > /f%d\n' % (i, i) for i in range(N)) + 'RUN sleep 0.5; echo end > /end\n')
+p = subprocess.Popen([KILN, 'build', '--store', STORE, '--progress', 'plain', '--runtime', RUNTIME, d], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+finished = 0
+for line in p.stderr:
+    if ' DONE ' in line:
+        finished += 1
+        if finished == 7:  # FROM and six steps
+            p.kill()
+            break
+rest = p.stderr.read()
+p.wait()
+r = build(d)
+s = [v for k, v in r.steps().items() if k.startswith('RUN')]
+finished += rest.count(' DONE ')
+check(r.rc == 0 and s.count('CACHED') >= finished - 1 and s[:s.count('CACHED')] == ['CACHED'] * s.count('CACHED') and s.count('DONE') == N + 1 - s.count('CACHED'),
+      'kill -9 after %d steps: the resumed build runs exactly the rest (%d)' % (finished - 1, s.count('DONE')), r.err)
+equal([tree(r.id)['f%d' % i].text for i in range(N)], ['%d\n' % i for i in range(N)], 'and its image is whole')
+equal(kiln('fsck').rc if 'fsck' in kiln('--help').out else 0, 0, 'the store is sound')
+
+# ---- two at once ----
+d1 = context('at1', 'FROM base:1\nRUN sleep 0.2; echo same > /same\nRUN echo 1 > /one\n')
+d2 = context('at2', 'FROM base:1\nRUN sleep 0.2; echo same > /same\nRUN echo 2 > /two\n')
+ps = [subprocess.Popen([KILN, 'build', '--store', STORE, '--runtime', RUNTIME, '-q', '-t', 'at:%d' % i, x], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+      for i, x in enumerate([d1, d2] * 4)]
+outs = [p.communicate(timeout=60) for p in ps]
+equal([p.returncode for p in ps], [0] * 8, 'eight builds at once on one store', *[o[1] for o in outs])
+names = kiln('images').out
+check(all('%d ' % i in names for i in range(8)) and names.count('at ') == 8, 'all of their names are there', names)
+trees = [tree(o[0].strip()) for o in outs]
+check(all(t['same'].text == 'same\n' and (('one' in t) == (i % 2 == 0)) for i, t in enumerate(trees)), 'and each image is right')
+done()
