@@ -12,9 +12,11 @@
 #include "builder/cli/build_registry.hh"
 #include "builder/cli/build_request.hh"
 #include "builder/cli/build_sources.hh"
+#include "builder/cli/destination.hh"
 #include "builder/cli/output.hh"
 #include "builder/cli/verb.hh"
 #include "builder/dockerfile/file.hh"
+#include "builder/layer/apply.hh"
 #include "builder/registry/reference.hh"
 #include "builder/solve/result.hh"
 #include "builder/stage/lint.hh"
@@ -97,18 +99,6 @@ void write_metadata(const std::string& path, const solve::ResultImage& image,
   write_file_atomic(AT_FDCWD, path, json.dump(2) + "\n");
 }
 
-// Opens `destination` for a tar; "-" is standard output, which must not be a terminal.
-Fd open_destination(const std::string& destination) {
-  if (destination == "-") {
-    if (isatty(STDOUT_FILENO) == 1)
-      throw Error("refusing to write a tar to a terminal; name a file with dest=");
-    return Fd(fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
-  }
-  Fd file(open(destination.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!file) throw SysError("create " + destination);
-  return file;
-}
-
 class Build {
  public:
   explicit Build(const Arguments& arguments)
@@ -169,7 +159,7 @@ class Build {
     solve::Solver solver(request_, graph, layers, images, cache, *progress_, cancel,
                          sources.context, work, memo.get());
     const solve::Built built = solver.run();
-    deliver(layers, built, registry);
+    deliver(layers, built, registry, work);
     return 0;
   }
 
@@ -208,7 +198,8 @@ class Build {
     return images.get(origin, 0)->config;
   }
 
-  void deliver(solve::Layers& layers, const solve::Built& built, BuildRegistry& registry) {
+  void deliver(solve::Layers& layers, const solve::Built& built, BuildRegistry& registry,
+               const solve::WorkDirectory& work) {
     bool wants_image = outputs_.empty() || !tags_.empty();
     for (const BuildOutput& o : outputs_)
       wants_image =
@@ -223,7 +214,7 @@ class Build {
       store_.sync();
       progress_->end(id, Outcome::done);
     }
-    for (const BuildOutput& output : outputs_) write_output(layers, built, image, output);
+    for (const BuildOutput& output : outputs_) write_output(layers, built, image, output, work);
     if (std::ranges::any_of(outputs_, &BuildOutput::push)) registry.push(image.manifest, tags_);
     if (const auto path = arguments_.value("iidfile"); path && wants_image)
       write_file_atomic(AT_FDCWD, *path, image.config.text());
@@ -236,40 +227,64 @@ class Build {
   }
 
   void write_output(solve::Layers& layers, const solve::Built& built,
-                    const solve::ResultImage& image, const BuildOutput& output) {
+                    const solve::ResultImage& image, const BuildOutput& output,
+                    const solve::WorkDirectory& work) {
     if (output.type == BuildOutput::Type::image) return;
     const StepId id = progress_->begin(
         "write " + (output.destination == "-" ? "to standard output" : output.destination));
-    if (output.type == BuildOutput::Type::local) {
-      write_root_directory(layers, built.chain, output.destination);
-    } else {
-      // A file appears whole or not at all.
-      const bool to_file = output.destination != "-";
-      const std::string name =
-          to_file ? output.destination + ".kiln-" + random_name() : output.destination;
-      try {
-        const Fd file = open_destination(name);
-        FdSink sink(file.get());
-        if (output.type == BuildOutput::Type::tar) {
-          write_root_tar(layers, built.chain, sink);
-        } else {
-          std::vector<NamedImage> images;
-          for (const std::string& tag : tags_) images.push_back({tag, image.manifest});
-          if (images.empty()) images.push_back({"", image.manifest});
-          save_images(
-              store_, images,
-              output.type == BuildOutput::Type::oci ? ArchiveFormat::oci : ArchiveFormat::docker,
-              sink);
-        }
-        if (to_file && rename(name.c_str(), output.destination.c_str()) != 0)
-          throw SysError("rename to " + output.destination);
-      } catch (...) {
-        if (to_file) unlink(name.c_str());
-        progress_->end(id, Outcome::failed);
-        throw;
-      }
+    try {
+      if (output.type == BuildOutput::Type::local)
+        write_root_directory(layers, built.chain, output.destination);
+      else if (!output.as_tar && output.type != BuildOutput::Type::tar)
+        write_layout(image, output, work);
+      else
+        write_whole_file(output.destination, [&](ByteSink& sink) {
+          write_archive(layers, built, image, output, sink);
+        });
+    } catch (...) {
+      progress_->end(id, Outcome::failed);
+      throw;
     }
     progress_->end(id, Outcome::done);
+  }
+
+  void write_archive(solve::Layers& layers, const solve::Built& built,
+                     const solve::ResultImage& image, const BuildOutput& output, ByteSink& sink) {
+    if (output.type == BuildOutput::Type::tar)
+      write_root_tar(layers, built.chain, sink);
+    else
+      write_images(image, output, sink);
+  }
+
+  void write_images(const solve::ResultImage& image, const BuildOutput& output, ByteSink& sink) {
+    // As the store's index has them, names included.
+    std::vector<NamedImage> images;
+    for (NamedImage& named : store_.images())
+      if (std::ranges::find(tags_, named.name) != tags_.end()) images.push_back(std::move(named));
+    if (images.empty()) images.push_back({"", image.manifest});
+    save_images(store_, images,
+                output.type == BuildOutput::Type::oci ? ArchiveFormat::oci : ArchiveFormat::docker,
+                sink);
+  }
+
+  // tar=false: what the archive would hold, as files.
+  void write_layout(const solve::ResultImage& image, const BuildOutput& output,
+                    const solve::WorkDirectory& work) {
+    const std::string path = work.path() + "/layout-" + random_name();
+    const Fd file(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!file) throw SysError("create " + path);
+    unlink(path.c_str());
+    FdSink sink(file.get());
+    write_images(image, output, sink);
+    if (lseek(file.get(), 0, SEEK_SET) != 0) throw SysError("seek");
+    make_dir_at(AT_FDCWD, output.destination);
+    const Fd into(open(output.destination.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!into) throw SysError("open " + output.destination);
+    FdSource source(file.get());
+    ApplyOptions options;
+    options.kind = ApplyOptions::Kind::archive;
+    options.owners = options.devices = false;
+    apply_tar(source, into.get(), options);
   }
 
   const Arguments& arguments_;

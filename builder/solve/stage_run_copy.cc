@@ -341,11 +341,24 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
     if (d.like && rewrite.mtime) entry.mtime = *rewrite.mtime;
     layer.add_directory(entry);
   }
+  // What is extracted or checked out goes into a directory, whatever the destination looks like.
+  const auto need_destination = [&] {
+    if (plan.destination.empty() || base.lookup(plan.destination)) return;
+    Entry entry;
+    entry.path = plan.destination;
+    entry.type = FileType::directory;
+    entry.mode = attributes.mode ? attributes.mode->apply(0755, true) : 0755;
+    entry.uid = attributes.owner ? attributes.owner->uid : 0;
+    entry.gid = attributes.owner ? attributes.owner->gid : 0;
+    entry.mtime = now;
+    layer.add_directory(entry);
+  };
   std::vector<std::unique_ptr<Extracted>> archives;
   const auto extract_into = [&](const Context& from, const ContextEntry& file,
                                 const std::string& destination) {
     archives.push_back(std::make_unique<Extracted>(services_.work.path(), from, file));
     const Context& tar = archives.back()->tree();
+    need_destination();
     // An archive brings its own owners and times (Dockerfile reference, "ADD").
     CopyRewrite own = {std::nullopt, std::nullopt, {}, {}, epoch, true};
     if (attributes.owner) {
@@ -387,6 +400,7 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
   for (size_t i = 0; i < fetched.size(); ++i) {
     FetchedSource& f = fetched[i];
     if (f.directory) {
+      need_destination();
       layer.add_tree(*f.context, "", f.context->walk(""), plan.destination,
                      {attributes.owner ? attributes.owner->uid : 0,
                       attributes.owner ? attributes.owner->gid : 0,
