@@ -8,6 +8,7 @@
 #include <csignal>
 #include <nlohmann/json.hpp>
 
+#include "builder/cli/build_registry.hh"
 #include "builder/cli/container_options.hh"
 #include "builder/cli/output.hh"
 #include "builder/cli/snapshots.hh"
@@ -37,6 +38,12 @@ constexpr auto options = with_container_rows(std::array{
            .help = "the runtime's directory for states",
            .completes = Completes::directory},
     Option{.name = "platform", .argument = "OS/ARCH[/VARIANT]", .help = "of an image for several"},
+    Option{.name = "pull",
+           .argument = "always|missing|never",
+           .help = "when to ask a registry for the image; bare: always",
+           .initial = "missing",
+           .choices = "always|missing|never",
+           .implied = "always"},
 });
 
 constexpr std::array forwarded = {SIGHUP,  SIGINT,   SIGQUIT, SIGTERM, SIGUSR1,
@@ -174,6 +181,29 @@ bool is_vessel(const std::string& runtime) {
   return runtime.substr(runtime.rfind('/') + 1).starts_with("vessel");
 }
 
+// As docker run: an image that is not here is pulled. Everything of the transfer, its threads too,
+// has ended when this returns: what follows may have to enter a user namespace.
+Image find_or_pull(Store& store, const std::string& text,
+                   const std::optional<oci::Platform>& platform, const std::string& pull) {
+  std::optional<Image> image = try_load_image(store, text, platform);
+  if (pull == "never" || (image && pull == "missing")) {
+    if (image) return std::move(*image);
+    return load_image(store, text, platform);  // says that there is none
+  }
+  const std::unique_ptr<Progress> progress = make_progress(ProgressMode::automatic, STDERR_FILENO);
+  const Cancellation cancel;
+  try {
+    BuildRegistry registry(store, *progress, cancel);
+    registry.puller()(require_reference(text), platform.value_or(host_platform()), 0);
+  } catch (Error& error) {
+    progress->close();
+    if (!image) error.prepend("no image '" + text + "' in store " + store.path() + ", and no pull");
+    throw;
+  }
+  progress->close();
+  return load_image(store, text, platform);
+}
+
 int run(const Arguments& arguments) {
   const auto& operands = arguments.operands();
   if (const std::string restart = arguments.text("restart"); !restart.empty() && restart != "no")
@@ -188,7 +218,7 @@ int run(const Arguments& arguments) {
     platform = oci::parse_platform(*text);
     if (!platform) throw UsageError("--platform: '" + *text + "' is no platform");
   }
-  const Image image = load_image(store, operands[0], platform);
+  const Image image = find_or_pull(store, operands[0], platform, arguments.text("pull"));
   const std::string name =
       arguments.has("name") ? checked_name(arguments.text("name")) : "kiln-" + random_name();
   const std::string directory = store.sub_directory("bundles") + "/" + name;
