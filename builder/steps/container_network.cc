@@ -1,6 +1,7 @@
 #include "builder/steps/container_network.hh"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -89,8 +90,13 @@ void end_pasta(const std::string& bundle) {
   if (!pid || *pid <= 1) return;
   // First the descriptor, then the look: it cannot become another process in between.
   const Fd process(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0)));
-  if (process && is_ours(*pid, bundle + "/" + pid_file))
-    syscall(SYS_pidfd_send_signal, process.get(), SIGTERM, nullptr, 0);
+  if (!process || !is_ours(*pid, bundle + "/" + pid_file)) return;
+  syscall(SYS_pidfd_send_signal, process.get(), SIGTERM, nullptr, 0);
+  // Its ports are free when it has gone: a container that starts again wants the same ones.
+  pollfd gone = {process.get(), POLLIN, 0};
+  if (poll(&gone, 1, 5000) == 1) return;
+  syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+  poll(&gone, 1, 5000);
 }
 
 bool is_loopback(std::string_view address) {

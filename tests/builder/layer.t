@@ -93,7 +93,7 @@ rm -rf src && cp -a copied/app src
 find copied -exec chown -h 0:0 {} +
 find copied -exec touch -hd @1000000000 {} +
 chmod 6755 copied/app/d/f
-for f in copied/app/d/f copied/app/d/g; do setfattr -x user.x $f 2>/dev/null; setfattr -x security.capability $f 2>/dev/null; cp -p $f $f.one; mv $f.one $f; done
+for f in copied/app/d/f copied/app/d/g; do setfattr -x user.x $f 2>/dev/null; setfattr -x security.capability $f 2>/dev/null; done
 touch -hd @1000000000 copied/app/d
 chmod 6755 copied/app/d/f copied/app/d/g
 mkdir parent && "$probe" --epoch=1000000000 copy src app c.gz | cut -d' ' -f1 > got

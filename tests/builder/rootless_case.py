@@ -84,7 +84,7 @@ def processes(words):
     out = []
     for path in glob.glob('/proc/[0-9]*/cmdline'):
         try:
-            text = open(path).read().replace('\0', ' ').strip()
+            text = open(path, errors='replace').read().replace('\0', ' ').strip()
         except OSError:
             continue
         if text == words:
