@@ -47,8 +47,9 @@ box"; ok $? "$b: user, groups, hostname, environment, working directory, exit st
   "$KILN" run --rm --runtime "$r" -v "$T/v:/vol:ro" base:1 touch /vol/no 2>/dev/null; [ $? = 1 ] && [ ! -e "$T/v/no" ]; ok $? "$b: --volume read-only"
   "$KILN" run --rm --runtime "$r" base:1 no-such-program >/dev/null 2>&1; is $? 127; ok $? "$b: 127 for a program that is not there"
   "$KILN" run --rm --runtime "$r" base:1 /bin/text >/dev/null 2>&1; is $? 126; ok $? "$b: 126 for a program that cannot be invoked"
+  rm -f "$T/up"  # the last round's would be taken for this one's
   "$KILN" run --rm --runtime "$r" base:1 sh -c 'trap "exit 9" TERM; echo up; sleep 5 & wait' >"$T/up" 2>&1 & p=$!
-  for _ in {1..100}; do grep -q up "$T/up" 2>/dev/null && break; sleep 0.05; done
+  for _ in {1..100}; do grep -qx up "$T/up" 2>/dev/null && break; sleep 0.05; done
   kill -TERM $p; wait $p; is $? 9; ok $? "$b: a signal sent to kiln reaches the program"
   echo input | "$KILN" run --rm -i --runtime "$r" base:1 cat | grep -qx input; ok $? "$b: -i hands on standard input"
   is "$(echo input | "$KILN" run --rm --runtime "$r" base:1 cat)" ""; ok $? "$b: without -i there is none"
