@@ -30,11 +30,11 @@ for r in "${runtimes[@]}"; do
   b=${r##*/}
   works "$r" || { skip "$b runs an image" 'pure cgroup hierarchy'; continue; }
   for rootfs in overlay copy; do
-    out=$("$KILN" run --rm --rootfs $rootfs --runtime "$r" --hostname box -e A=1 -e B=two -u app -w /work/dir base:1 sh -c 'id; hostname; echo $A$B $HOME; pwd; cat /etc/hostname; exit 7' 2>"$T/err"); rc=$?
+    out=$("$KILN" run --rm --rootfs $rootfs --runtime "$r" --hostname box -e A=1 -e B=two -u app -w /srv/dir base:1 sh -c 'id; hostname; echo $A$B $HOME; pwd; cat /etc/hostname; exit 7' 2>"$T/err"); rc=$?
     is "$rc|$out" "7|uid=1000(app) gid=1001(app) groups=29(audio)
 box
 1two /home/app
-/work/dir
+/srv/dir
 box"; ok $? "$b: user, groups, hostname, environment, working directory, exit status ($rootfs)"
   done
   is "$("$KILN" run --rm --runtime "$r" base:1 grep Cap /proc/self/status | awk '{print $2}' | tr '\n' ' ')" "0000000000000000 00000000a80425fb 00000000a80425fb 00000000a80425fb 0000000000000000 "; ok $? "$b: exactly Docker's capabilities, none inheritable or ambient"
@@ -90,7 +90,7 @@ rm "$T/e1/etc/passwd"; mkfifo "$T/e1/etc/passwd"; "$KILN" import "$T/e1" evil:2 
 timeout 10 "$KILN" bundle -u app evil:2 "$T/b3" -- true >/dev/null 2>&1; rc=$?; [ $rc = 1 ]; ok $? 'a passwd that is a pipe is refused, not waited for'
 rm "$T/e1/etc/passwd"; head -c 3M /dev/zero >"$T/e1/etc/passwd"
 "$KILN" import "$T/e1" evil:3 >/dev/null; refused 'a passwd of 3 MB is refused' 'passwd' "$KILN" bundle -u app evil:3 "$T/b3" -- true
-rm "$T/e1/etc/passwd"; ln -s "$T/outside" "$T/e1/work"; mkdir "$T/outside"; "$KILN" import "$T/e1" evil:4 >/dev/null
-"$KILN" bundle -w /work/made --rootfs copy evil:4 "$T/b4" -- true >/dev/null 2>&1; [ -z "$(ls -A "$T/outside")" ]; ok $? 'a working directory behind a link is not made on the host'
+rm "$T/e1/etc/passwd"; ln -s "$T/outside" "$T/e1/srv"; mkdir "$T/outside"; "$KILN" import "$T/e1" evil:4 >/dev/null
+"$KILN" bundle -w /srv/made --rootfs copy evil:4 "$T/b4" -- true >/dev/null 2>&1; [ -z "$(ls -A "$T/outside")" ]; ok $? 'a working directory behind a link is not made on the host'
 "$KILN" bundle --rm "$T/b4" 2>/dev/null
 echo "1..$n"; exit $bad
