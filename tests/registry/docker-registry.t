@@ -72,10 +72,16 @@ if shutil.which('podman'):
     r = Run(*podman, 'pull', '-q', '--tls-verify=false', f'{host}/team/one:1', program='podman')
     i = Run(*podman, 'image', 'inspect', '--format', '{{.Digest}} {{.Id}}', f'{host}/team/one:1', program='podman')
     point(r.code == 0 and i.out.split()[:1] == [pushed], 'podman pulls what kiln pushed, the same digest', r, i)
-    r = Run(*podman, 'push', '-q', '--tls-verify=false', f'{host}/team/one:1', f'{host}/podman/one:1', program='podman')
+    r = Run(*podman, 'push', '-q', '--tls-verify=false', '--digestfile', f'{scratch}/podman-digest',
+            f'{host}/team/one:1', f'{host}/podman/one:1', program='podman')
     k = kiln('--store', store('podman'), 'pull', f'{host}/podman/one:1')
-    point(r.code == 0 and k.code == 0 and kiln('--store', store('podman'), 'fsck').code == 0,
-          'kiln pulls what podman pushed', r, k)
+    told = open(f'{scratch}/podman-digest').read().strip() if r.code == 0 else ''
+    point(r.code == 0 and k.code == 0 and value(k, 'Digest') == told and
+          kiln('--store', store('podman'), 'fsck').code == 0,
+          'kiln pulls what podman pushed, the same digest', r, k)
+    r = kiln('--store', store('run'), 'run', '--rm', '--network', 'none', f'{host}/podman/one:1', 'true')
+    point(value(kiln('--store', store('run'), 'pull', f'{host}/podman/one:1'), 'Digest') == told and
+          'pull' in r.err, 'run pulls an image that is not there', r)
 else:
     skip('podman pulls and pushes', 'no podman')
 
