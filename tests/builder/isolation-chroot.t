@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# slow
 """build --isolation chroot: RUN with neither mounts nor namespaces, without CAP_SYS_ADMIN."""
 import os, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))

@@ -21,9 +21,12 @@ subprocess.run(['tar', '-C', BASE, '--numeric-owner', '-cf', tar, '.'], check=Tr
 os.chmod(tar, 0o644)
 root_store = T + '/root-store'
 users = {'ranges': User('kilnmany', 4242, True), 'single': User('kilnone', 4243, False)}
-subprocess.run([KILN, 'import', '--store', root_store, tar, 'base:1'], check=True, capture_output=True)
+# The base is the same image for all of them: made at one time.
+made = {'SOURCE_DATE_EPOCH': '1600000000'}
+subprocess.run([KILN, 'import', '--store', root_store, tar, 'base:1'], check=True, capture_output=True,
+               env=dict(os.environ, **made))
 for who, user in users.items():
-    r = user.kiln('import', tar, 'base:1')
+    r = user.kiln('import', tar, 'base:1', env=made)
     check(r.rc == 0, 'import as a user: ' + who, r.err)
 
 
