@@ -84,8 +84,7 @@ class Creation {
     if (plan_.process.args.empty() && request_.start_at_once)
       throw Error(bundle_ + "/config.json: process: is required to run a container");
     if (plan_.seccomp) require_usable_seccomp(*plan_.seccomp, plan_.seccomp_before_capabilities);
-    if (plan_.intel_rdt)
-      throw Error("linux.intelRdt: this host has no resctrl file system at /sys/fs/resctrl");
+    if (plan_.intel_rdt) throw Error("linux.intelRdt: not built in; `vessel features` says so");
     bool terminal = plan_.process.terminal;
     if (request_.detach && terminal && request_.console_socket.empty())
       throw Error("cannot allocate tty if vessel will detach without setting console socket");
