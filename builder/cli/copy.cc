@@ -19,6 +19,7 @@ constexpr Option options[] = {
      .argument = "OS/ARCH[/VARIANT]",
      .help = "of an index only what fits this, without the index"},
     {.letter = 'a', .name = "all-tags", .help = "every tag, from one repository to another"},
+    {.name = "referrers", .help = "what refers to it, too (signatures, SBOMs), between registries"},
     authfile_option,
     insecure_option,
     progress_option,
@@ -86,7 +87,9 @@ class TemporaryStore {
 class Copy {
  public:
   Copy(const Arguments& arguments, RegistryCommand& command)
-      : platform_(platform_argument(arguments)), command_(command) {}
+      : platform_(platform_argument(arguments)),
+        referrers_(arguments.has("referrers")),
+        command_(command) {}
 
   Document run(const Where& from, const Where& to) {
     return command_.step("copy to " + name_of(to), [&](StepId step) {
@@ -108,6 +111,7 @@ class Copy {
       auto found = source->top();
       if (!found) throw Error("no such image " + from.reference.familiar());
       top = std::move(*found);
+      registry_ = source.get();
       source_ = std::move(source);
     } else if (from.kind == Where::Kind::layout) {
       auto source = std::make_unique<LayoutSource>(from.path);
@@ -179,12 +183,21 @@ class Copy {
       RegistryTarget target(command_.access(), to.reference, upload);
       move(target, top, to, step);
       if (!to.reference.tag.empty()) target.name_document(to.reference.tag, top);
+      if (referrers_) put_referrers(top, target, to, step);
     } else if (to.kind == Where::Kind::layout) {
       LayoutTarget target(to.path);
       move(target, top, to, step);
       target.name_document(to.tag, top);
     } else {
       save_archive(top, from, to, step);
+    }
+  }
+
+  void put_referrers(const Document& top, ImageTarget& target, const Where& to, StepId step) {
+    for (const oci::Descriptor& d : registry_->origin().referrers(top.descriptor.digest)) {
+      const auto document = source_->document(d);
+      if (!document) throw Error("referrer " + d.digest.text() + " is not there");
+      move(target, *document, to, step);
     }
   }
 
@@ -213,9 +226,11 @@ class Copy {
   }
 
   std::optional<oci::Platform> platform_;
+  bool referrers_;
   RegistryCommand& command_;
   std::optional<TemporaryStore> temporary_;
   std::unique_ptr<ImageSource> source_;  // may read from temporary_
+  RegistrySource* registry_ = nullptr;   // the same, where it is one
 };
 
 int copy(const Arguments& arguments) {
@@ -223,6 +238,9 @@ int copy(const Arguments& arguments) {
   Where to = parse_where(arguments.operands()[1]);
   RegistryCommand command(arguments);
   std::vector<std::string> tags = {""};
+  if (arguments.has("referrers") &&
+      (from.kind != Where::Kind::registry || to.kind != Where::Kind::registry))
+    throw UsageError("--referrers copies from one registry to another");
   if (arguments.has("all-tags")) {
     if (from.kind != Where::Kind::registry || to.kind != Where::Kind::registry)
       throw UsageError("--all-tags copies from one repository of a registry to another");

@@ -51,7 +51,9 @@ Job one(const Store& store, const Arguments& arguments) {
   const auto entry = find_image(store, text);
   if (!entry) throw Error("no image '" + text + "' in store " + store.path());
   const bool elsewhere = arguments.operands().size() > 1;
-  if (!elsewhere && !parse_reference(text))
+  const auto own = parse_reference(text);
+  if (!elsewhere &&
+      (!own || (own->digest.empty() && !store.find_name(with_default_tag(*own).text()))))
     throw UsageError("an image given by its id needs a destination");
   std::string_view destination = elsewhere ? arguments.operands()[1] : text;
   if (elsewhere && destination.starts_with("docker://")) destination.remove_prefix(9);

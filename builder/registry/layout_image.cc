@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "builder/registry/gathering_sink.hh"
 #include "builder/store/store.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
@@ -184,20 +185,9 @@ bool LayoutTarget::put_blob(const oci::Descriptor& blob, ImageSource& source,
                             const ByteCount& moved) {
   if (has(blob.digest, blob.size)) return false;
   write(blob, [&](ByteSink& sink) {
-    class Counting final : public ByteSink {
-     public:
-      Counting(ByteSink& out, const ByteCount& moved) : out_(out), moved_(moved) {}
-      void write(std::span<const std::byte> data) override {
-        out_.write(data);
-        moved_(size_ += data.size());
-      }
-
-     private:
-      ByteSink& out_;
-      const ByteCount& moved_;
-      uint64_t size_ = 0;
-    } counting(sink, moved);
-    source.stream(blob, counting);
+    GatheringSink gathering(sink, moved);
+    source.stream(blob, gathering);
+    gathering.finish();
   });
   return true;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "builder/registry/gathering_sink.hh"
 #include "builder/sys/error.hh"
 
 namespace kiln {
@@ -43,19 +44,9 @@ bool StoreTarget::put_blob(const oci::Descriptor& blob, ImageSource& source,
   if (store_.blob_size(blob.digest) == static_cast<uint64_t>(blob.size) && store_.hold(blob.digest))
     return false;
   BlobWriter writer = store_.new_blob(blob.digest.algorithm());
-  class Counting final : public ByteSink {
-   public:
-    Counting(BlobWriter& writer, const ByteCount& moved) : writer_(writer), moved_(moved) {}
-    void write(std::span<const std::byte> data) override {
-      writer_.write(data);
-      moved_(writer_.size());
-    }
-
-   private:
-    BlobWriter& writer_;
-    const ByteCount& moved_;
-  } sink(writer, moved);
+  GatheringSink sink(writer, moved);
   source.stream(blob, sink);
+  sink.finish();
   try {
     writer.finish(blob.digest, static_cast<uint64_t>(blob.size));
   } catch (Error& error) {

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# slow: it waits for what drips
 """kiln against a registry that lies: a clear error within bounds, and nothing half-stored."""
 import os, resource, signal, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -85,6 +86,18 @@ other.log.clear()
 r, where = pull('elsewhere')
 point(r.code == 0 and other.log and not any('Authorization' in h for _, _, h in other.log),
       'a redirect to another host takes no credentials along', r, other.log)
+
+# A proxy
+conf = f'{scratch}/proxy.conf'
+with open(conf, 'w') as f:
+    f.write('mirror gone.example http://registry.test\nblocked docker.io\n')
+other.proxied = False
+r = kiln('--store', store('proxy'), 'pull', '--platform', 'linux/amd64', 'gone.example/good/x:1',
+         KILN_REGISTRIES=conf, HTTP_PROXY=f'http://{other.host}')
+point(r.code == 0 and other.proxied, 'HTTP_PROXY is asked', r)
+r = kiln('--store', store('no-proxy'), 'pull', '--platform', 'linux/amd64', f'{liar.host}/good/x:1',
+         HTTP_PROXY='http://127.0.0.1:1', http_proxy='http://127.0.0.1:1')
+point(r.code == 0, 'this machine is never reached through one', r)
 
 # Memory stays flat, whatever is announced.
 before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
