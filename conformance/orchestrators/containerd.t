@@ -73,7 +73,7 @@ address = "{directory}/containerd.sock"
         daemon = subprocess.Popen(['containerd', '--config', config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         eventually('containerd answers', lambda: engine('version', code=None).code == 0, 30)
-        engine('image', 'import', os.path.dirname(directory) + '/probe-oci.tar', '--index-name', IMAGE, code=0)
+        engine('image', 'import', os.path.dirname(directory) + '/probe-oci.tar', code=0)
         names = engine('image', 'ls', '-q').out.split()
         if IMAGE not in names:
             engine('image', 'tag', names[0], IMAGE)
