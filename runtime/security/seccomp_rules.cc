@@ -141,7 +141,7 @@ class Reader {
     for (const std::string& name : call.names) {
       const SyscallRow* row = find_syscall(name);
       if (row == nullptr) continue;  // a call that this program does not know, as every runtime
-      const MultiplexedCall multiplexed = multiplexed_call(name);
+      const MultiplexedCall multiplexed = multiplexed_call(*row);
       for (ArchProfile& arch : profile_.archs)
         add_entries(arch, *row, multiplexed, first_rule, rules_end);
     }

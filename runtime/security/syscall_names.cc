@@ -1,13 +1,14 @@
 #include "runtime/security/syscall_names.hh"
 
-#include <algorithm>
+#include <array>
+#include <cstring>
 #include <iterator>
 
 namespace vessel {
 
 namespace {
 
-// Sorted by name. Names are arrays and not pointers: a position-independent program would have to
+// Names are arrays and not pointers: a position-independent program would have to
 // relocate every pointer each time it starts.
 constexpr SyscallRow table[] = {
 #include "runtime/security/syscall_table.inc"
@@ -18,7 +19,7 @@ struct Multiplexed {
   MultiplexedCall call;
 };
 
-// <linux/net.h> SYS_* and <linux/ipc.h>. Sorted by name.
+// <linux/net.h> SYS_* and <linux/ipc.h>.
 constexpr Multiplexed multiplexed[] = {
     {"accept", {5, 0}},      {"accept4", {18, 0}},    {"bind", {2, 0}},
     {"connect", {3, 0}},     {"getpeername", {7, 0}}, {"getsockname", {6, 0}},
@@ -33,30 +34,55 @@ constexpr Multiplexed multiplexed[] = {
     {"socket", {1, 0}},      {"socketpair", {8, 0}},
 };
 
-std::string_view name_of(const SyscallRow& row) {
-  return row.name;
-}
-std::string_view name_of(const Multiplexed& row) {
-  return row.name;
+// Profiles name hundreds of calls and a container is started once for each reading of them: a name
+// is found by one hash and, nearly always, one comparison.
+constexpr size_t slot_count = 2048;
+constexpr uint16_t no_row = UINT16_MAX;
+static_assert(std::size(table) < slot_count / 2);
+
+constexpr size_t slot_of(std::string_view name) {
+  uint32_t hash = 2166136261U;  // FNV-1a
+  for (char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  return (hash ^ hash >> 16) % slot_count;
 }
 
-template <typename Table>
-constexpr auto find_in(const Table& rows, std::string_view name) {
-  auto row = std::lower_bound(
-      std::begin(rows), std::end(rows), name,
-      [](const auto& candidate, std::string_view wanted) { return name_of(candidate) < wanted; });
-  return row != std::end(rows) && name_of(*row) == name ? row : nullptr;
+// Open addressing: the row's index lies in its name's slot or the next free one.
+consteval std::array<uint16_t, slot_count> make_slots() {
+  std::array<uint16_t, slot_count> slots;
+  slots.fill(no_row);
+  for (size_t row = 0; row < std::size(table); ++row) {
+    size_t slot = slot_of(std::string_view(table[row].name));
+    while (slots[slot] != no_row) slot = (slot + 1) % slot_count;
+    slots[slot] = static_cast<uint16_t>(row);
+  }
+  return slots;
+}
+constexpr std::array<uint16_t, slot_count> slots = make_slots();
+
+consteval std::array<MultiplexedCall, std::size(table)> make_multiplexed_rows() {
+  std::array<MultiplexedCall, std::size(table)> rows{};
+  for (size_t row = 0; row < std::size(table); ++row)
+    for (const Multiplexed& known : multiplexed)
+      if (known.name == table[row].name) rows[row] = known.call;
+  return rows;
+}
+constexpr auto multiplexed_rows = make_multiplexed_rows();
+
+bool is_named(const SyscallRow& row, std::string_view name) {
+  return name.size() < sizeof row.name && std::memcmp(row.name, name.data(), name.size()) == 0 &&
+         row.name[name.size()] == '\0';
 }
 
 }  // namespace
 
 const SyscallRow* find_syscall(std::string_view name) {
-  return find_in(table, name);
+  for (size_t slot = slot_of(name); slots[slot] != no_row; slot = (slot + 1) % slot_count)
+    if (is_named(table[slots[slot]], name)) return &table[slots[slot]];
+  return nullptr;
 }
 
-MultiplexedCall multiplexed_call(std::string_view name) {
-  const Multiplexed* row = find_in(multiplexed, name);
-  return row != nullptr ? row->call : MultiplexedCall{};
+MultiplexedCall multiplexed_call(const SyscallRow& row) {
+  return multiplexed_rows[static_cast<size_t>(&row - table)];
 }
 
 }  // namespace vessel

@@ -19,11 +19,12 @@ struct SyscallRow {
 // nullptr for a name that no architecture knows.
 const SyscallRow* find_syscall(std::string_view name);
 
-// The number that socketcall(2) or ipc(2) takes as first argument for this call; 0 for all others.
+// The number that socketcall(2) or ipc(2) takes as first argument for a call that find_syscall
+// found; 0 for all others.
 struct MultiplexedCall {
   uint8_t socketcall = 0;
   uint8_t ipc = 0;
 };
-MultiplexedCall multiplexed_call(std::string_view name);
+MultiplexedCall multiplexed_call(const SyscallRow& row);
 
 }  // namespace vessel

@@ -66,7 +66,7 @@ std::map<uint32_t, Values> argument_values(const oci::Seccomp& profile,
       if (row == nullptr) continue;
       std::vector<uint32_t> numbers;
       if (row->on(arch.arch) >= 0) numbers.push_back(static_cast<uint32_t>(row->on(arch.arch)));
-      const auto multiplexed = vessel::multiplexed_call(name);
+      const auto multiplexed = vessel::multiplexed_call(*row);
       if (multiplexed.socketcall != 0 && arch.socketcall != 0) numbers.push_back(arch.socketcall);
       if (multiplexed.ipc != 0 && arch.ipc != 0) numbers.push_back(arch.ipc);
       for (uint32_t number : numbers)
