@@ -9,6 +9,7 @@
 #include "runtime/cgroup/state.hh"
 #include "runtime/cgroup/systemd_unit.hh"
 #include "runtime/sys/error.hh"
+#include "runtime/sys/fd_batch.hh"
 
 namespace vessel {
 
@@ -37,6 +38,7 @@ class OpenFile {
   int write(const std::string& dir, const CgroupWrite& write) {
     std::string path = dir + "/" + write.file;
     if (!fd_ || path != path_) {
+      done_.add(std::move(fd_));
       fd_ = try_open_cgroup(dir, write.file, O_WRONLY);
       if (!fd_) return errno;
       path_ = std::move(path);
@@ -45,6 +47,7 @@ class OpenFile {
   }
 
  private:
+  FdBatch done_;
   Fd fd_;
   std::string path_;
 };

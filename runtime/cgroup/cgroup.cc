@@ -80,6 +80,10 @@ std::vector<std::string> Cgroup::take_warnings() {
   return std::exchange(state_->warnings, {});
 }
 
+bool Cgroup::in_every_hierarchy() const {
+  return state_->complete;
+}
+
 void Cgroup::give_to(uid_t uid, gid_t gid) {
   const std::string* v2 = state_->v2_dir();
   if (!v2) return;

@@ -38,6 +38,9 @@ struct CgroupRecord {
 class CgroupEntry {
  public:
   CgroupEntry() = default;
+  ~CgroupEntry();
+  CgroupEntry(CgroupEntry&&) = default;
+  CgroupEntry& operator=(CgroupEntry&&) = default;
 
   // The directory for clone_args.cgroup; -1 when there is no v2 hierarchy. When clone3 refuses with
   // EBUSY, ENOENT, ENODEV or EOPNOTSUPP, use Cgroup::entry_of(init's pid) instead (exec); with
@@ -78,6 +81,8 @@ class Cgroup {
 
   const CgroupRecord& record() const;
   bool none() const { return record().empty(); }
+  // After create: there is one in every hierarchy that this host mounts in the standard place.
+  bool in_every_hierarchy() const;
   // Things the user should hear about (ignored kernel memory limit, …), in order; then forgotten.
   std::vector<std::string> take_warnings();
 

@@ -160,6 +160,7 @@ Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
   if (!state->delegate.empty() && state->v2_dir()) {
     make_v2_cgroup(*state->v2_dir(), *state->v2_dir() + "/" + state->delegate, state->made_dirs);
   }
+  state->complete = !refused;
   state->creating = false;
   return Cgroup(std::move(state));
 }

@@ -132,7 +132,8 @@ std::vector<CgroupWrite> device_writes_v1(const NormalRules& rules) {
     // has every bit), so a narrow one also gets what wider ones give. mknod is asked for by itself.
     for (Exception& narrow : exceptions)
       for (const Exception& wide : exceptions)
-        if (covers(wide.match, narrow.match)) narrow.access |= wide.access & (device_read | device_write);
+        if (covers(wide.match, narrow.match))
+          narrow.access |= wide.access & (device_read | device_write);
   }
   auto write = [&](bool allow, std::string value) {
     return CgroupWrite{"devices",        false,     allow ? "devices.allow" : "devices.deny",

@@ -6,6 +6,7 @@
 #include "runtime/cgroup/hierarchy.hh"
 #include "runtime/cgroup/state.hh"
 #include "runtime/sys/error.hh"
+#include "runtime/sys/fd_batch.hh"
 
 namespace vessel {
 
@@ -75,6 +76,12 @@ std::string find_below(const Below& below, std::string_view key) {
 }
 
 }  // namespace
+
+// There is a descriptor for each hierarchy, with neighbouring numbers: closed together.
+CgroupEntry::~CgroupEntry() {
+  FdBatch batch;
+  for (auto& [key, file] : v1_tasks_) batch.add(std::move(file));
+}
 
 void CgroupEntry::enter(bool v2_too) const {
   if (v2_procs_ && (v2_too || v2_move_)) {

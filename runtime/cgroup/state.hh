@@ -22,6 +22,7 @@ struct Cgroup::State {
   std::set<std::string> made;
   // All of them are new, so nothing is limited yet (what systemd set for us is what we write).
   bool fresh = false;
+  bool complete = false;  // Cgroup::in_every_hierarchy
   // Directories made on the way, outermost first: removed again when creation fails.
   std::vector<std::string> made_dirs;
   bool creating = false;

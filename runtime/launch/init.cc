@@ -91,7 +91,8 @@ class Init {
     if (namespaces().joined_user) become_namespace_root(namespaces());
     // Nothing in a joined namespace may look into this process or take its descriptors.
     if (::prctl(PR_SET_DUMPABLE, 0) < 0) throw SysError("PR_SET_DUMPABLE");
-    die_with_parent();
+    // The kernel forgets it with a change of credentials.
+    if (namespaces().new_user || namespaces().joined_user) die_with_parent();
   }
 
   void enter_cgroup() {
@@ -112,7 +113,7 @@ class Init {
   }
 
   void build_root() {
-    rootfs_.set_cgroup_paths(context_.cgroup_paths);
+    rootfs_.set_cgroup_paths(context_.cgroup_paths, context_.cgroups_complete);
     rootfs_.prepare();
     rootfs_.mounts();
     rootfs_.devices();

@@ -35,6 +35,13 @@ std::vector<size_t> served_sources(const Plan& plan) {
 void mount_bind(MountEnvironment& environment, const MountStep& step, size_t index,
                 const BindMount& bind) {
   const bool served = is_served(environment.plan, step);
+  if (Fd finished = served ? Fd() : try_clone_finished(step, bind)) {
+    Fd target = open_bind_target(environment, step, finished.get());
+    attach(finished.get(), target.get());
+    environment.done.add(std::move(finished));
+    environment.done.add(std::move(target));
+    return;
+  }
   Fd tree = served ? environment.services.open_source(index) : open_bind_source(bind);
   Fd target = open_bind_target(environment, step, tree.get());
   PendingChanges inherited;

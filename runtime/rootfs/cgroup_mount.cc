@@ -72,28 +72,28 @@ void mount_unified(MountEnvironment& environment, const MountStep& step, int tar
   }
 }
 
-// One v1 hierarchy (or the v2 one of a hybrid host) in its directory below the container's tmpfs.
-void mount_hierarchy(MountEnvironment& environment, const SelfCgroup& cgroup, int tmpfs,
-                     uint64_t attributes) {
+// One v1 hierarchy (or the v2 one of a hybrid host) in its directory below the container's tmpfs,
+// which is the working directory: nobody but this process knows it yet, so that the name of a
+// directory that was made just now is as good as a descriptor.
+void mount_hierarchy(MountEnvironment& environment, const SelfCgroup& cgroup, uint64_t attributes) {
   const std::string& name = cgroup.directory;
-  if (mkdirat(tmpfs, name.c_str(), 0755) < 0 && errno != EEXIST)
-    throw SysError("make the directory " + name);
-  Fd target(openat(tmpfs, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!target) throw SysError("open the directory " + name);
+  if (mkdir(name.c_str(), 0755) < 0) throw SysError("make the directory " + name);
   if (environment.plan.namespaces.is_private(NamespaceKind::cgroup)) {
     const bool v2 = cgroup.controllers.empty();
-    if (!try_mount_on(target.get(), "cgroup", v2 ? "cgroup2" : "cgroup", mount_flags_of(attributes),
-                      v2 ? nullptr : cgroup.controllers.c_str()))
+    if (mount("cgroup", name.c_str(), v2 ? "cgroup2" : "cgroup", mount_flags_of(attributes),
+              v2 ? nullptr : cgroup.controllers.c_str()) < 0)
       throw SysError("mount the hierarchy " + name);
   } else {
+    Fd target(open(name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!target) throw SysError("open the directory " + name);
     Fd tree = clone_tree(AT_FDCWD, cgroup.host_path.c_str(), 0);
     PendingChanges changes;
     changes.apply(tree.get(), {attributes, 0, 0, false});
     attach_tree(tree.get(), target.get());
     changes.finish(tree.get(), environment);
     environment.done.add(std::move(tree));
+    environment.done.add(std::move(target));
   }
-  environment.done.add(std::move(target));
 }
 
 // cpu and cpuacct beside "cpu,cpuacct".
@@ -111,8 +111,10 @@ void link_members(const std::string& joined, int tmpfs) {
 void mount_v1(MountEnvironment& environment, const MountStep& step, int target,
               uint64_t attributes) {
   const std::vector<SelfCgroup> cgroups =
-      self_cgroups(environment.proc().read("self/cgroup"), environment.cgroup_paths,
-                   host_hierarchies, hybrid_directory);
+      environment.cgroups_complete
+          ? known_cgroups(environment.cgroup_paths, hybrid_directory)
+          : self_cgroups(environment.proc().read("self/cgroup"), environment.cgroup_paths,
+                         host_hierarchies, hybrid_directory);
   FsContext context("tmpfs");
   context.set("source", "tmpfs");
   context.set("mode", "755");
@@ -121,8 +123,9 @@ void mount_v1(MountEnvironment& environment, const MountStep& step, int target,
   placed.attributes = {cgroup_attributes, 0};
   if (!matters_for_new_mount(step.propagation)) placed.propagation = Propagation::none;
   place(environment, tmpfs.get(), target, placed, cgroup_attributes, true);
+  if (fchdir(tmpfs.get()) < 0) throw SysError("fchdir to the tmpfs");
   for (const SelfCgroup& cgroup : cgroups) {
-    mount_hierarchy(environment, cgroup, tmpfs.get(), attributes);
+    mount_hierarchy(environment, cgroup, attributes);
     link_members(cgroup.directory, tmpfs.get());
   }
   if (attributes & MOUNT_ATTR_RDONLY)

@@ -96,6 +96,8 @@ void run_mount(MountEnvironment& environment, const MountStep& step, size_t inde
 DirectoryTarget open_directory_target(const MountEnvironment& environment, const MountStep& step) {
   Fd target = find_target(environment.root, step, O_PATH | O_DIRECTORY);
   if (target) return {std::move(target), false};
+  target = try_make_directory_in_root(environment.root, step.destination);
+  if (target) return {std::move(target), true};
   target = make_directory_in_root(environment.root, step.destination);
   refuse_procfs(target.get(), step.destination);
   return {std::move(target), true};
@@ -106,8 +108,12 @@ Fd open_bind_target(const MountEnvironment& environment, const MountStep& step, 
   if (target) return target;
   struct stat status {};
   if (fstat(source, &status) < 0) throw SysError("fstat the source");
-  return S_ISDIR(status.st_mode) ? make_directory_in_root(environment.root, step.destination)
-                                 : make_file_in_root(environment.root, step.destination);
+  const bool directory = S_ISDIR(status.st_mode);
+  target = directory ? try_make_directory_in_root(environment.root, step.destination)
+                     : try_make_file_in_root(environment.root, step.destination);
+  if (target) return target;
+  return directory ? make_directory_in_root(environment.root, step.destination)
+                   : make_file_in_root(environment.root, step.destination);
 }
 
 void PendingChanges::apply(int detached, const MountChange& change) {
@@ -134,16 +140,26 @@ void PendingChanges::finish(int attached, MountEnvironment& environment) const {
   }
 }
 
+void attach(int tree, int target) {
+  if (try_attach_tree(tree, target)) return;
+  if (errno == ENOTDIR) throw Error("a file cannot be mounted on a directory or the reverse");
+  throw SysError("move_mount");
+}
+
+Fd try_clone_finished(const MountStep& step, const BindMount& bind) noexcept {
+  if (bind.recursive || step.idmap) return Fd();
+  const auto [own, recursive] = changes_of(step, 0, true);
+  if (own.empty() || !recursive.empty()) return Fd();
+  return try_clone_changed_tree(AT_FDCWD, bind.source.c_str(), 0, own);
+}
+
 void place(MountEnvironment& environment, int tree, int target, const MountStep& step,
            uint64_t already, bool one_mount) {
   const auto [own, recursive] = changes_of(step, already, one_mount);
   PendingChanges changes;
   changes.apply(tree, own);
   changes.apply(tree, recursive);
-  if (!try_attach_tree(tree, target)) {
-    if (errno == ENOTDIR) throw Error("a file cannot be mounted on a directory or the reverse");
-    throw SysError("move_mount");
-  }
+  attach(tree, target);
   changes.finish(tree, environment);
 }
 

@@ -25,6 +25,7 @@ struct MountEnvironment {
   RootfsServices& services;
   int root = -1;
   std::map<std::string, std::string> cgroup_paths;  // CgroupRecord::paths
+  bool cgroups_complete = false;                    // Cgroup::in_every_hierarchy
   FdBatch done;                                     // descriptors that served their purpose
   std::vector<Fd> readonly_at_finish;               // tmpfs and /dev: written to until then
   std::optional<ProcFs> procfs;                     // opened when a fallback needs it
@@ -73,6 +74,13 @@ class PendingChanges {
 // puts it on `target`. `one_mount`: there are no others below it.
 void place(MountEnvironment& environment, int tree, int target, const MountStep& step,
            uint64_t already = 0, bool one_mount = false);
+
+// Puts the detached `tree`, which has its options, on `target`.
+void attach(int tree, int target);
+
+// The clone of a bind's source with all that `step` says of the mount, where one call does it; else
+// empty, and the source is cloned first and placed then, which also tells what is wrong.
+Fd try_clone_finished(const MountStep& step, const BindMount& bind) noexcept;
 
 // Whether the words say anything of a file system that is mounted anew: it is nobody's peer or
 // slave before it is attached, and what it becomes then is the mount's below it to say.

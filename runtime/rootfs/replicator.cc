@@ -4,14 +4,15 @@
 
 namespace vessel {
 
-void Replicator::attach(int target) {
+void Replicator::attach(int target, FdBatch& done) {
   if (!attached_) {
     attach_tree(mount_.get(), target);
     attached_ = true;
     return;
   }
-  const Fd clone = clone_tree(mount_.get(), "", 0);
+  Fd clone = clone_tree(mount_.get(), "", 0);
   attach_tree(clone.get(), target);
+  done.add(std::move(clone));
 }
 
 }  // namespace vessel

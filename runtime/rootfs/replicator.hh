@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/sys/fd.hh"
+#include "runtime/sys/fd_batch.hh"
 
 namespace vessel {
 
@@ -17,8 +18,9 @@ class Replicator {
   explicit operator bool() const { return static_cast<bool>(mount_); }
   bool attached() const { return attached_; }
   int mount() const { return mount_.get(); }
-  // On top of what `target` is; its type (directory or not) must match. Throws SysError.
-  void attach(int target);
+  // On top of what `target` is; its type (directory or not) must match. The descriptor of a clone
+  // goes to `done`. Throws SysError.
+  void attach(int target, FdBatch& done);
 
  private:
   Fd mount_;

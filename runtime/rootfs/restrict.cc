@@ -59,11 +59,11 @@ void RootfsSetup::mask(const std::string& path) {
   if (fstat(target.get(), &status) < 0) throw SysError("fstat");
   if (S_ISDIR(status.st_mode)) {
     if (!masked_directory_) masked_directory_ = mask_for_directories();
-    masked_directory_.attach(target.get());
+    masked_directory_.attach(target.get(), environment_.done);
   } else {
     if (!masked_file_) set_file_mask(clone_tree(null_.get(), "", 0));
     const bool first = !masked_file_.attached();
-    masked_file_.attach(target.get());
+    masked_file_.attach(target.get(), environment_.done);
     if (first) masked_readonly_.finish(masked_file_.mount(), environment_);
   }
   environment_.done.add(std::move(target));

@@ -51,7 +51,8 @@ void make_containing_mount_private(std::string path) {
 }  // namespace
 
 RootfsSetup::RootfsSetup(const Plan& plan, CgroupLayout layout, RootfsServices& services)
-    : plan_(plan), rootfs_(plan.rootfs), environment_{plan, layout, services, -1, {}, {}, {}, {}} {}
+    : plan_(plan), rootfs_(plan.rootfs), environment_{plan,  layout, services, -1, {},
+                                                      false, {},     {},       {}} {}
 
 RootfsSetup::~RootfsSetup() {
   if (umask_changed_) umask(caller_umask_);
@@ -133,7 +134,6 @@ void RootfsSetup::finish() {
 
   umask(caller_umask_);
   umask_changed_ = false;
-  environment_.done.close_all();
 }
 
 }  // namespace vessel

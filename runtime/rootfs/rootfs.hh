@@ -67,9 +67,11 @@ class RootfsSetup {
   // object.
   const ProcFs& open_procfs() { return environment_.proc(); }
   // For launch/, before mounts(): the container's cgroups, hierarchy -> absolute directory on the
-  // host, as CgroupRecord::paths. What is absent is taken from init's own membership.
-  void set_cgroup_paths(std::map<std::string, std::string> paths) {
+  // host, as CgroupRecord::paths. Unless they are `complete`, what is absent is taken from init's
+  // own membership.
+  void set_cgroup_paths(std::map<std::string, std::string> paths, bool complete) {
     environment_.cgroup_paths = std::move(paths);
+    environment_.cgroups_complete = complete;
   }
 
  private:

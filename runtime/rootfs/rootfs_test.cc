@@ -32,6 +32,17 @@ TEST_CASE("cgroup hierarchies of this process, as mounted under a root") {
   CHECK(found[4].directory == "unified");
   CHECK(found[4].controllers.empty());
   CHECK(found[4].host_path == "/v2");
+  const auto known =
+      vessel::known_cgroups({{"", "/v2"}, {"cpu,cpuacct", "/a"}, {"name=systemd", "/b"}}, "unified");
+  REQUIRE(known.size() == 3);
+  CHECK(known[0].directory == "unified");
+  CHECK(known[0].controllers.empty());
+  CHECK(known[0].host_path == "/v2");
+  CHECK(known[1].directory == "cpu,cpuacct");
+  CHECK(known[1].controllers == "cpu,cpuacct");
+  CHECK(known[2].directory == "systemd");
+  CHECK(known[2].controllers == "name=systemd");
+  CHECK(known[2].host_path == "/b");
   CHECK_THROWS_AS(vessel::self_cgroups("garbage\n", {}, root, "unified"), vessel::Error);
   CHECK_THROWS_AS(vessel::self_cgroups("1:cpu:relative\n", {}, root, "unified"), vessel::Error);
   std::filesystem::remove_all(root);

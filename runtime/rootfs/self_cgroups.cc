@@ -28,7 +28,26 @@ std::string below_mount(const std::string& mount, std::string_view path) {
   }
 }
 
+// Without its path.
+SelfCgroup named(std::string_view controllers, const std::string& unified_directory) {
+  SelfCgroup cgroup;
+  cgroup.controllers = controllers;
+  cgroup.directory = controllers.empty() ? unified_directory : cgroup.controllers;
+  if (controllers.starts_with(named_prefix)) cgroup.directory.erase(0, named_prefix.size());
+  return cgroup;
+}
+
 }  // namespace
+
+std::vector<SelfCgroup> known_cgroups(const std::map<std::string, std::string>& known,
+                                      const std::string& unified_directory) {
+  std::vector<SelfCgroup> found;
+  for (const auto& [controllers, path] : known) {
+    found.push_back(named(controllers, unified_directory));
+    found.back().host_path = path;
+  }
+  return found;
+}
 
 std::vector<SelfCgroup> self_cgroups(std::string_view text,
                                      const std::map<std::string, std::string>& known,
@@ -45,11 +64,7 @@ std::vector<SelfCgroup> self_cgroups(std::string_view text,
     if (second == line.npos || line.substr(second + 1, 1) != "/")
       throw Error("/proc/self/cgroup: \"" + std::string(line) + "\" is not ID:CONTROLLERS:/PATH");
 
-    SelfCgroup cgroup;
-    cgroup.controllers = line.substr(first + 1, second - first - 1);
-    cgroup.directory = cgroup.controllers;
-    if (cgroup.directory.starts_with(named_prefix)) cgroup.directory.erase(0, named_prefix.size());
-    if (cgroup.controllers.empty()) cgroup.directory = unified_directory;
+    SelfCgroup cgroup = named(line.substr(first + 1, second - first - 1), unified_directory);
     std::string mount = mount_root + "/" + cgroup.directory;
     if (const auto path = known.find(cgroup.controllers); path != known.end()) {
       cgroup.host_path = path->second;

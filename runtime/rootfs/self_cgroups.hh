@@ -25,4 +25,8 @@ std::vector<SelfCgroup> self_cgroups(std::string_view text,
                                      const std::string& mount_root,
                                      const std::string& unified_directory);
 
+// The same where `known` has every hierarchy that this host mounts.
+std::vector<SelfCgroup> known_cgroups(const std::map<std::string, std::string>& known,
+                                      const std::string& unified_directory);
+
 }  // namespace vessel

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -51,11 +53,39 @@ uint64_t attributes_now(int mount) {
   return attributes;
 }
 
+constexpr long sys_open_tree_attr = 467;  // on every architecture; newer than Debian 12's headers
+
+mount_attr attributes_of(const MountChange& change) {
+  mount_attr attributes{};
+  attributes.attr_set = change.set;
+  attributes.attr_clr = change.clear;
+  // The access time is one field of three bits: setting any value clears all of it first.
+  if ((change.set | change.clear) & MOUNT_ATTR__ATIME) attributes.attr_clr |= MOUNT_ATTR__ATIME;
+  attributes.propagation = change.propagation;
+  return attributes;
+}
+
 }  // namespace
 
 Fd try_clone_tree(int dir, const char* path, unsigned flags) noexcept {
   if (*path == '\0') flags |= AT_EMPTY_PATH;
   return Fd(open_tree(dir, path, flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+}
+
+Fd try_clone_changed_tree(int dir, const char* path, unsigned flags,
+                          const MountChange& change) noexcept {
+  static bool unknown = false;  // to this kernel; asked once
+  if (unknown) {
+    errno = ENOSYS;
+    return Fd();
+  }
+  if (*path == '\0') flags |= AT_EMPTY_PATH;
+  const mount_attr attributes = attributes_of(change);
+  Fd tree(static_cast<int>(syscall(sys_open_tree_attr, dir, path,
+                                   flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC, &attributes,
+                                   sizeof attributes)));
+  if (!tree && errno == ENOSYS) unknown = true;
+  return tree;
 }
 
 Fd clone_tree(int dir, const char* path, unsigned flags) {
@@ -119,12 +149,7 @@ Fd FsContext::mount(uint64_t attributes) {
 }
 
 bool try_change_mount(int mount, const MountChange& change) noexcept {
-  mount_attr attributes{};
-  attributes.attr_set = change.set;
-  attributes.attr_clr = change.clear;
-  // The access time is one field of three bits: setting any value clears all of it first.
-  if ((change.set | change.clear) & MOUNT_ATTR__ATIME) attributes.attr_clr |= MOUNT_ATTR__ATIME;
-  attributes.propagation = change.propagation;
+  mount_attr attributes = attributes_of(change);
   const unsigned flags = AT_EMPTY_PATH | (change.recursive ? unsigned{AT_RECURSIVE} : 0u);
   return mount_setattr(mount, "", flags, &attributes, sizeof attributes) == 0;
 }

@@ -58,6 +58,11 @@ struct MountChange {
 // By mount_setattr(2). False with errno: ENOSYS before 5.12 (or where a filter hides it).
 bool try_change_mount(int mount, const MountChange& change) noexcept;
 
+// try_clone_tree and try_change_mount in one call (open_tree_attr(2), 6.15). AT_RECURSIVE among
+// `flags` holds for both. Empty with errno; ENOSYS, or EPERM of a filter: use the two.
+Fd try_clone_changed_tree(int dir, const char* path, unsigned flags,
+                          const MountChange& change) noexcept;
+
 // By remount through `procfs`, for an *attached* mount: the way that every kernel has. Recursive
 // flag changes are not possible this way (propagation is) and throw Error.
 void change_attached_mount(int mount, const MountChange& change, const ProcFs& procfs);

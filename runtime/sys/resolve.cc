@@ -189,6 +189,25 @@ Fd try_resolve_in_root(int root, std::string_view path, int flags, mode_t mode,
   return Walk(root, path).open(flags, mode, symlinks);
 }
 
+Fd try_make_file_in_root(int root, std::string_view path, mode_t mode) noexcept {
+  // O_EXCL: what somebody puts there meanwhile, a link or a fifo, is never opened.
+  return try_resolve_in_root(root, path, O_RDONLY | O_CREAT | O_EXCL, mode, Symlinks::refuse);
+}
+
+Fd try_make_directory_in_root(int root, std::string_view path, mode_t mode) noexcept {
+  while (path.ends_with('/')) path.remove_suffix(1);
+  const size_t slash = path.rfind('/');
+  const std::string name(path.substr(slash == path.npos ? 0 : slash + 1));
+  if (name.empty() || name == "." || name == "..") {
+    errno = EINVAL;
+    return Fd();
+  }
+  const Fd parent = try_resolve_in_root(root, slash == path.npos ? "." : path.substr(0, slash + 1),
+                                        O_PATH | O_DIRECTORY, 0, Symlinks::refuse);
+  if (!parent || (mkdirat(parent.get(), name.c_str(), mode) < 0 && errno != EEXIST)) return Fd();
+  return try_resolve_in_root(parent.get(), name, O_PATH | O_DIRECTORY, 0, Symlinks::refuse);
+}
+
 Fd resolve_in_root(int root, std::string_view path, int flags, mode_t mode, Symlinks symlinks) {
   Fd fd = try_resolve_in_root(root, path, flags, mode, symlinks);
   if (!fd) throw SysError("open " + std::string(path) + " in the container's root");

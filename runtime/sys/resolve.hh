@@ -38,6 +38,12 @@ Fd make_directory_in_root(int root, std::string_view path, mode_t mode = 0755);
 // Opens (O_PATH) whatever lies at `path`; an empty regular file is made there if nothing does.
 Fd make_file_in_root(int root, std::string_view path, mode_t mode = 0644);
 
+// The usual case of the two above, in few calls: nothing is there yet, all but the last component
+// is, and no symbolic link is on the way. An empty Fd with errno otherwise, and then the ones above
+// find out what is right. The file's descriptor is open for reading; the directory's is O_PATH.
+Fd try_make_file_in_root(int root, std::string_view path, mode_t mode = 0644) noexcept;
+Fd try_make_directory_in_root(int root, std::string_view path, mode_t mode = 0755) noexcept;
+
 // The directory that holds `path` (made if missing) and the last component's name, which must not
 // be empty, "." or "..": for mknodat(2), symlinkat(2) and unlinkat(2).
 struct ParentInRoot {

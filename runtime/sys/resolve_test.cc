@@ -96,6 +96,24 @@ void expect_everything_inside() {
   CHECK(tree.same(vessel::make_file_in_root(root, "/up/up/a/b/file", 0600), "root/a/b/file"));
   CHECK((stat(tree.at("root/a/b/file").c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
          (status.st_mode & 07777) == 0600));
+  // The usual case at once; whatever is unusual is left to the ones above.
+  CHECK(tree.same(vessel::try_make_file_in_root(root, "/etc/at-once", 0640), "root/etc/at-once"));
+  CHECK((stat(tree.at("root/etc/at-once").c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         (status.st_mode & 07777) == 0640));
+  CHECK((!vessel::try_make_file_in_root(root, "/etc/at-once") && errno == EEXIST));
+  CHECK(!vessel::try_make_file_in_root(root, "/absolute/through-a-link"));
+  CHECK(!vessel::try_make_file_in_root(root, "/dangling"));
+  CHECK((!vessel::try_make_file_in_root(root, "/nowhere/file") && errno == ENOENT));
+  CHECK(tree.same(vessel::try_make_directory_in_root(root, "/etc/dir/", 0750), "root/etc/dir"));
+  CHECK((stat(tree.at("root/etc/dir").c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+         (status.st_mode & 07777) == 0750));
+  CHECK(tree.same(vessel::try_make_directory_in_root(root, "top", 0755), "root/top"));
+  CHECK(!vessel::try_make_directory_in_root(root, "/absolute/linked"));
+  CHECK(!vessel::try_make_directory_in_root(root, "/dangling"));
+  CHECK((!vessel::try_make_directory_in_root(root, "/etc/..") && errno == EINVAL));
+  CHECK((!vessel::try_make_directory_in_root(root, "/etc/passwd") && errno == ENOTDIR));
+  CHECK(stat(tree.at("root/missing/below/through-a-link").c_str(), &status) < 0);
+  CHECK(stat(tree.at("root/etc/linked").c_str(), &status) < 0);
   umask(before);
   CHECK_THROWS_AS(vessel::make_directory_in_root(root, "etc/passwd"), vessel::SysError);
   CHECK_THROWS_AS(vessel::make_directory_in_root(root, "loop1/x"), vessel::SysError);

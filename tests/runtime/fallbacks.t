@@ -55,9 +55,9 @@ CONFIGS = {'plain': (lambda: config('echo', 'ran'), 'ran\n'),
            'user namespace': (users, '0\n         0          0      70000\n'),
            'ordinary user': (ordinary_user, '1000\n'), 'hooks': (hooked, 'hooked\n')}
 # What has another way, both for a kernel that lacks it and for a filter that refuses it.
-for names in ('clone3', 'close_range', 'openat2', 'mount_setattr', 'faccessat2',
+for names in ('clone3', 'close_range', 'openat2', 'mount_setattr', 'faccessat2', 'open_tree_attr',
               'pidfd_getfd', 'statmount,listmount', 'kernel-5.11',
-              'clone3,close_range,openat2,mount_setattr,faccessat2'):
+              'clone3,close_range,openat2,mount_setattr,open_tree_attr,faccessat2'):
     for error in ('ENOSYS', 'EPERM'):
         wrong = []
         for what, (make, want) in list(CONFIGS.items())[:5 if error == 'ENOSYS' else 2]:
