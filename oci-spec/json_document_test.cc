@@ -191,3 +191,13 @@ TEST_CASE("json: damaged texts are taken or refused as by another parser") {
   }
   CHECK(taken > 1000);
 }
+
+TEST_CASE("a document is written again as it was read") {
+  const std::string text =
+      R"({"a":[1,-2.50,1e3,18446744073709551615,true,null],"b":{"c":"\u00e4\n\"","d":{},"e":[]}})";
+  const oci::JsonDocument document(text, "f");
+  oci::JsonOutput out;
+  out.copy(document.root());
+  CHECK(out.take() ==
+        R"({"a":[1,-2.50,1e3,18446744073709551615,true,null],"b":{"c":"ä\n\"","d":{},"e":[]}})");
+}

@@ -84,6 +84,35 @@ void JsonOutput::integer(uint64_t value) {
   append_number(text_, value);
 }
 
+void JsonOutput::number(std::string_view written) {
+  before_value();
+  text_ += written;
+}
+
+void JsonOutput::copy(const JsonNode& value) {
+  switch (value.type) {
+    case JsonType::null:
+      return null();
+    case JsonType::boolean:
+      return boolean(value.text == "true");
+    case JsonType::number:
+      return number(value.text);
+    case JsonType::string:
+      return string(value.text);
+    case JsonType::array:
+      begin_array();
+      for (const JsonNode* n = value.begin(); n != value.end(); n = n->next()) copy(*n);
+      return end_array();
+    case JsonType::object:
+      begin_object();
+      for (const JsonNode* n = value.begin(); n != value.end(); n = n->next()) {
+        key(n->key);
+        copy(*n);
+      }
+      return end_object();
+  }
+}
+
 void JsonOutput::null() {
   before_value();
   text_ += "null";

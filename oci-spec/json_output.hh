@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "oci-spec/json_document.hh"
+
 namespace oci {
 
 // Values and containers in document order; inside an object each is preceded by key(). `indent` is
@@ -20,6 +22,10 @@ class JsonOutput {
   void integer(int64_t value);
   void integer(uint64_t value);
   void null();
+  // A number as a document wrote it.
+  void number(std::string_view written);
+  // A value of a document that was read, with all below it.
+  void copy(const JsonNode& value);
   void begin_object() { begin('{'); }
   void end_object() { end('}'); }
   void begin_array() { begin('['); }

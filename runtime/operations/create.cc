@@ -162,6 +162,7 @@ class Creation {
                           .layout = facts_.cgroup_layout,
                           .entry = entry_,
                           .cgroup_paths = record_.cgroup.paths,
+                          .cgroups_complete = cgroup_.in_every_hierarchy(),
                           .state = std::move(state),
                           .gate = gate_.waiting.get(),
                           .inherited_fds = listen_fds() + request_.preserve_fds,
@@ -178,6 +179,12 @@ class Creation {
     record_.pid = init.pid();
     auto stat = try_read_process_stat(init.pid());
     if (stat) record_.start_time = stat->start_time;
+    // What lives in the cgroup is found by the cgroup. Else, and for hooks that ask for the state,
+    // the process is on record from now on and not only from `created` on.
+    const oci::Hooks& hooks = plan_.hooks;
+    if (!record_.cgroup.empty() && hooks.prestart.empty() && hooks.create_runtime.empty() &&
+        hooks.create_container.empty())
+      return;
     StateDir::Lock lock(*dir_);
     dir_->write(record_);
   }
@@ -205,8 +212,7 @@ class Creation {
     // A run is written as running by start_container, after it has the answer to its execve.
     record_.phase = request_.start_at_once ? Phase::running : Phase::created;
     StateDir::Lock lock(*dir_);
-    if (!lock.still_there()) throw Error("the container was deleted while it was being created");
-    dir_->write(record_);
+    dir_->write(record_);  // throws when the container was deleted meanwhile
     return plan_.seccomp ? encode_program(seccomp_) : std::string();
   }
 
