@@ -1,11 +1,19 @@
-#include <charconv>
-
 #include "runtime/cgroup/files.hh"
 #include "runtime/cgroup/stats_read.hh"
+#include "runtime/sys/number.hh"
 
 namespace vessel {
 
 namespace {
+
+// "12.34", always with two digits. The library's reader of doubles would be 60 KB of tables.
+double percentage(std::string_view text) {
+  size_t point = text.find('.');
+  if (point == text.npos || text.size() != point + 3) return 0;
+  auto whole = parse_number<uint32_t>(text.substr(0, point));
+  auto hundredths = parse_number<uint32_t>(text.substr(point + 1));
+  return whole && hundredths ? *whole + *hundredths / 100.0 : 0;
+}
 
 // "some avg10=0.00 avg60=0.00 avg300=0.00 total=0" and the same for "full". Without PSI in the
 // kernel the file is missing, or reading it is EOPNOTSUPP.
@@ -29,7 +37,7 @@ std::optional<Pressure> pressure(const std::string& dir, std::string_view file) 
                         : key == "avg60"  ? &to.avg60
                         : key == "avg300" ? &to.avg300
                                           : nullptr;
-      if (average) std::from_chars(number.data(), number.data() + number.size(), *average);
+      if (average) *average = percentage(number);
     }
   }
   return value;

@@ -176,9 +176,10 @@ void become_user_program(const UserProgram& program, Asker& parent) {
 
   // The user.
   if (process.uid != 0) own_standard_streams(process.uid);
-  if (process.capabilities) keep_capabilities_over_user_switch();
+  if (process.capabilities && process.uid != 0) keep_capabilities_over_user_switch();
   change_user(program);
-  die_with_parent();
+  // The kernel forgets it with a change of credentials.
+  if (process.uid != 0 || process.gid != 0) die_with_parent();
   if (process.umask) ::umask(static_cast<mode_t>(*process.umask));
   if (!entered && !try_enter(process.cwd)) refuse_cwd(process.cwd);
   check_cwd_is_inside();

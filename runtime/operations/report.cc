@@ -10,6 +10,7 @@
 
 #include "runtime/container/monitored.hh"
 #include "runtime/container/status.hh"
+#include "runtime/sys/date.hh"
 #include "runtime/sys/error.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/log.hh"
@@ -124,9 +125,9 @@ std::string table_text(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string age_text(const std::string& since, int64_t now) {
-  tm parts{};
-  if (!::strptime(since.c_str(), "%Y-%m-%dT%H:%M:%S", &parts)) return "";
-  const int64_t age = std::max<int64_t>(0, now - ::timegm(&parts));
+  const auto date = read_date(since);
+  if (!date) return "";
+  const int64_t age = std::max<int64_t>(0, now - date->seconds);
   if (age < 60) return std::to_string(age) + "s";
   if (age < 3600) return std::to_string(age / 60) + "m";
   if (age < 48 * 3600) return std::to_string(age / 3600) + "h";

@@ -3,10 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <ctime>
 
+#include "runtime/sys/date.hh"
 #include "runtime/sys/error.hh"
 #include "runtime/sys/file.hh"
 
@@ -80,24 +80,7 @@ void put(int fd, std::string line) {
 std::string now(bool nanoseconds) {
   timespec t{};
   ::clock_gettime(CLOCK_REALTIME, &t);
-  // By hand, for gmtime_r(3) reads the time zone files first.
-  using namespace std::chrono;
-  sys_seconds when{seconds{t.tv_sec}};
-  sys_days day = floor<days>(when);
-  year_month_day date{day};
-  hh_mm_ss clock{when - day};
-  char text[64];
-  int used = std::snprintf(
-      text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d", static_cast<int>(date.year()),
-      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
-      static_cast<int>(clock.seconds().count()));
-  size_t left = sizeof text - static_cast<size_t>(used);
-  if (nanoseconds)
-    std::snprintf(text + used, left, ".%09ldZ", t.tv_nsec);
-  else
-    std::snprintf(text + used, left, "Z");
-  return text;
+  return write_date({t.tv_sec, t.tv_nsec}, nanoseconds);
 }
 
 std::string format_line(bool json, std::string_view time, Level level, std::string_view message) {

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "runtime/sys/date.hh"
 #include "runtime/sys/error.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/log.hh"
@@ -92,4 +93,23 @@ TEST_CASE("a child is made, signalled, waited for and reaped by descriptor") {
   CHECK(wait_gone(child.pidfd, -1));
   CHECK(exit_code_of(reap(child.pid)) == 137);
   CHECK_FALSE(send_signal(child.pidfd, 0));
+}
+
+TEST_CASE("dates are read and written as RFC 3339 has them") {
+  using vessel::Moment;
+  using vessel::read_date;
+  using vessel::write_date;
+  CHECK(write_date({0, 0}, false) == "1970-01-01T00:00:00Z");
+  CHECK(write_date({1795872402, 7}, true) == "2026-11-28T13:26:42.000000007Z");
+  const auto seconds = [](const char* text) {
+    return read_date(text).value_or(Moment{-1, 0}).seconds;
+  };
+  CHECK(seconds("1970-01-01") == 0);
+  CHECK(seconds("2026-11-28T13:26:42Z") == 1795872402);
+  CHECK(seconds("2026-11-28T14:26:42.5+01:00") == 1795872402);
+  CHECK(seconds("2024-02-29T00:00:00-00:30") == 1709166600);
+  CHECK(read_date("2026-11-28T13:26:42.25")->nanoseconds == 250'000'000);
+  for (const char* bad : {"", "2026-11", "2026-13-01", "2026-11-28 13:26:42", "2026-11-28T24:00:00",
+                          "2026-11-28T13:26:42.", "2026-11-28T13:26:42+1:00", "26-11-28T00:00:00Z"})
+    CHECK_FALSE(read_date(bad));
 }
