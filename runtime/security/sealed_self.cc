@@ -46,23 +46,24 @@ std::optional<SelfProtection> protected_copy() {
   const char* name = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
   if (name == nullptr || !std::string_view(name).starts_with("/dev/fd/")) return std::nullopt;
 
-  Fd self(open(own_executable, O_RDONLY | O_CLOEXEC));
-  if (!self) throw SysError("open /proc/self/exe");
-  int seals = fcntl(self.get(), F_GET_SEALS);
-  if (seals >= 0 && (seals & all_seals) == all_seals) return SelfProtection::sealed_memfd;
-
   struct statx stx = {};
-  if (statx(self.get(), "", AT_EMPTY_PATH, STATX_MODE | STATX_NLINK | STATX_UID, &stx) != 0)
+  if (statx(AT_FDCWD, own_executable, 0, STATX_MODE | STATX_NLINK | STATX_UID, &stx) != 0)
     throw SysError("statx /proc/self/exe");
-  if (stx.stx_nlink == 0 && stx.stx_mode == (S_IFREG | private_mode) && stx.stx_uid == geteuid())
-    return SelfProtection::private_file;
+  if (stx.stx_nlink == 0) {
+    Fd self(open(own_executable, O_RDONLY | O_CLOEXEC));
+    if (!self) throw SysError("open /proc/self/exe");
+    int seals = fcntl(self.get(), F_GET_SEALS);
+    if (seals >= 0 && (seals & all_seals) == all_seals) return SelfProtection::sealed_memfd;
+    if (stx.stx_mode == (S_IFREG | private_mode) && stx.stx_uid == geteuid())
+      return SelfProtection::private_file;
+  }
 
   // A file of a mount that is read-only, has the file itself as its root, and hangs nowhere: the
   // path of a detached mount's root is "/". A read-only bind mount of the host has a path.
+  if ((stx.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0) return std::nullopt;
   struct statfs fs = {};
-  if (fstatfs(self.get(), &fs) != 0) throw SysError("statfs /proc/self/exe");
-  if ((fs.f_flags & ST_RDONLY) == 0 || (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0)
-    return std::nullopt;
+  if (statfs(own_executable, &fs) != 0) throw SysError("statfs /proc/self/exe");
+  if ((fs.f_flags & ST_RDONLY) == 0) return std::nullopt;
   char path[8];
   ssize_t length = readlink(own_executable, path, sizeof path);
   if (length == 1 && path[0] == '/') return SelfProtection::read_only_clone;
