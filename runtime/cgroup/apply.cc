@@ -112,7 +112,7 @@ void Cgroup::update(const oci::Resources& change) {
   apply(limits);
 }
 
-void Cgroup::apply_devices(const oci::Resources& resources) {
+void Cgroup::apply_devices(const oci::Resources& resources, int directory) {
   if (none() || resources.devices.empty()) return;
   NormalRules rules = normal_rules(resources.devices);
   if (const std::string* dir = state_->v1_dir("devices")) {
@@ -124,10 +124,14 @@ void Cgroup::apply_devices(const oci::Resources& resources) {
   const std::string* dir = state_->v2_dir();
   if (!dir) return;
   try {
-    Fd fd(::open(dir->c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
-    if (!fd) throw SysError("open cgroup " + *dir);
+    Fd own;
+    if (directory < 0) {
+      own = Fd(::open(dir->c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+      if (!own) throw SysError("open cgroup " + *dir);
+      directory = own.get();
+    }
     Fd program = load_device_program(device_program(rules));
-    attach_device_program(fd.get(), program.get(), state_->made.contains(""));
+    attach_device_program(directory, program.get(), state_->made.contains(""));
   } catch (SysError& error) {
     // bpf(2) is closed to user namespaces, and so is mknod of devices.
     if (state_->rootless && (error.code() == EPERM || error.code() == EACCES)) return;

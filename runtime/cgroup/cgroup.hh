@@ -90,7 +90,8 @@ class Cgroup {
   // JSON path and the file: "linux.resources.memory.limit: write 42 to memory.max: …".
   void apply(const oci::Resources& resources);
   // The device rules; may run while the child mounts, must be done before the user's program.
-  void apply_devices(const oci::Resources& resources);
+  // `directory`: the v2 one, where it is open (CgroupEntry::clone_fd), or -1.
+  void apply_devices(const oci::Resources& resources, int directory = -1);
   // `update`: changes what is named. Zero means unchanged (Docker), devices are ignored (CRI), and
   // values that depend on each other are read from the kernel where only one is given.
   void update(const oci::Resources& change);

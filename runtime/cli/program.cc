@@ -9,6 +9,7 @@
 #include "runtime/cli/version.hh"
 #include "runtime/container/id.hh"
 #include "runtime/security/sealed_self.hh"
+#include "runtime/sys/fd.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/log.hh"
 
@@ -23,6 +24,10 @@ void print(const std::string& text) {
 // Before anything is opened: a descriptor of ours must never take the number of a missing stdio,
 // and the container's process must not get it as such.
 void open_missing_stdio() {
+  // What is opened gets the lowest free number: where that is above 2, none is missing.
+  Fd lowest(::open("/", O_PATH | O_CLOEXEC));
+  if (lowest.get() > 2) return;
+  lowest.reset();
   for (int fd = 0; fd < 3; ++fd)
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0) return;
 }

@@ -58,14 +58,16 @@ void set_oom_score(pid_t pid, int32_t score, bool rootless) {
   }
 }
 
-void apply_limits(pid_t pid, const ProcessPlan& plan) {
+bool apply_limits(pid_t pid, const ProcessPlan& plan) {
+  bool rlimits_set = true;
   for (const RlimitPlan& limit : plan.rlimits) {
     rlimit value{limit.soft, limit.hard};
     // Without CAP_SYS_RESOURCE prlimit(2) refuses a process of another user even what that one may
     // do itself: see apply_own_rlimits.
-    if (::prlimit(pid, static_cast<__rlimit_resource>(limit.resource), &value, nullptr) < 0 &&
-        errno != EPERM)
-      throw_rlimit(limit);
+    if (::prlimit(pid, static_cast<__rlimit_resource>(limit.resource), &value, nullptr) == 0)
+      continue;
+    if (errno != EPERM) throw_rlimit(limit);
+    rlimits_set = false;
   }
   if (plan.affinity_final)
     set_affinity(pid, *plan.affinity_final, "execCPUAffinity.final");
@@ -86,6 +88,7 @@ void apply_limits(pid_t pid, const ProcessPlan& plan) {
   if (plan.io_priority &&
       ::syscall(SYS_ioprio_set, ioprio_who_process, pid, static_cast<int>(*plan.io_priority)) < 0)
     throw SysError("set process.ioPriority");
+  return rlimits_set;
 }
 
 void apply_own_rlimits(const ProcessPlan& plan) {

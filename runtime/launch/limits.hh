@@ -11,8 +11,8 @@ namespace vessel {
 
 // By the parent, late: a low limit must not hit the set-up. In a new user namespace only the parent
 // has the rights to raise one. Throws SysError naming the property; a limit that it has no right to
-// set is left to apply_own_rlimits.
-void apply_limits(pid_t pid, const ProcessPlan& plan);
+// set is left to apply_own_rlimits, and false returned.
+bool apply_limits(pid_t pid, const ProcessPlan& plan);
 
 // `pid` 0: the calling process. Without the right to lower it: an error unless `rootless`.
 void set_oom_score(pid_t pid, int32_t score, bool rootless);

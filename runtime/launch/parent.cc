@@ -280,10 +280,10 @@ int serve(Launched& launched, const Plan* plan, const ProcessPlan& process, bool
           break;
         case Ask::ready: {
           std::string program = moments.ready(launched);
-          apply_limits(launched.pid(), process);
+          const bool rlimits_set = apply_limits(launched.pid(), process);
           if (plan && plan->namespaces.joined_user && process.oom_score_adj)
             set_oom_score(launched.pid(), *process.oom_score_adj, rootless);
-          answer_done(socket, program);
+          answer_done(socket, program, {}, rlimits_set);
           break;
         }
         default: {

@@ -61,9 +61,9 @@ void Asker::move_to(int number) {
   socket_.reset(number);
 }
 
-void answer_done(int socket, std::string_view bytes, const std::vector<int>& fds) {
+void answer_done(int socket, std::string_view bytes, const std::vector<int>& fds, int32_t number) {
   // A child that died meanwhile is noticed by the end of file that comes next.
-  send_message(socket, encode_message({Ask::done, 0}, bytes), fds);
+  send_message(socket, encode_message({Ask::done, number}, bytes), fds);
 }
 
 void answer_refused(int socket, int error, std::string_view text) {

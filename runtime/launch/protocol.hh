@@ -16,7 +16,7 @@
 //            ◀───────────────────── before_switch   prestart and createRuntime hooks
 //     done ────────────────────────────────────▶
 //            ◀─────────────────────────── ready   rlimits; the state becomes `created`
-//     done + the seccomp program ──────────────▶
+//     done + the seccomp program ──────────────▶  number 1: the rlimits are set
 //            ◀────────────────────────── loaded   number of the notify descriptor, or -1; write(2)
 //                                                 the child now waits at its gate, if it has one
 //            ◀──────── end of file: execve happened (close-on-exec), or the process died
@@ -97,7 +97,8 @@ class Asker {
 };
 
 // The parent's answers.
-void answer_done(int socket, std::string_view bytes = {}, const std::vector<int>& fds = {});
+void answer_done(int socket, std::string_view bytes = {}, const std::vector<int>& fds = {},
+                 int32_t number = 0);
 void answer_refused(int socket, int error, std::string_view text);
 Question next_question(int socket);
 

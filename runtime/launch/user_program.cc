@@ -198,7 +198,7 @@ void become_user_program(const UserProgram& program, Asker& parent) {
   SeccompProgram filter;
   if (program.has_seccomp) filter = decode_program(answer.text);
   if (::prctl(PR_SET_PDEATHSIG, 0) < 0) throw SysError("PR_SET_PDEATHSIG");
-  apply_own_rlimits(process);
+  if (answer.number == 0) apply_own_rlimits(process);
   const bool has_hooks = program.start_hooks && !program.start_hooks->empty();
   close_all_from(3 + static_cast<int>(program.inherited_fds), parent.fd(), program.gate);
 

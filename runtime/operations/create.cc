@@ -100,7 +100,7 @@ class Creation {
     record_.rootfs = plan_.rootfs.path;
     record_.created = log::now(true);
     record_.annotations = plan_.annotations;
-    record_.owner = ::geteuid();
+    record_.owner = facts_.euid;
     record_.boot_id = boot_id();
     record_.creator = ::getpid();
     record_.pid_namespace = own_pid_namespace();
@@ -190,7 +190,8 @@ class Creation {
   }
 
   void prepare_meanwhile() {
-    if (facts_.cgroup_layout == CgroupLayout::v2) cgroup_.apply_devices(plan_.cgroup.resources);
+    if (facts_.cgroup_layout == CgroupLayout::v2)
+      cgroup_.apply_devices(plan_.cgroup.resources, entry_.clone_fd());
     if (plan_.seccomp) {
       seccomp_ = compile_seccomp(*plan_.seccomp);
       log::step("seccomp compiled: " + std::to_string(seccomp_.code.size()) + " instructions");

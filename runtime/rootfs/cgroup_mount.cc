@@ -119,6 +119,7 @@ void mount_v1(MountEnvironment& environment, const MountStep& step, int target,
   context.set("source", "tmpfs");
   context.set("mode", "755");
   Fd tmpfs = context.mount(cgroup_attributes);
+  environment.done.add(context.release());
   MountStep placed = step;
   placed.attributes = {cgroup_attributes, 0};
   if (!matters_for_new_mount(step.propagation)) placed.propagation = Propagation::none;

@@ -112,6 +112,7 @@ void place_filesystem(MountEnvironment& environment, const MountStep& step, size
   context.set("source", source_of(made));
   configure(context, made);
   Fd mount = context.mount(placed.attributes.set);
+  environment.done.add(context.release());
   if (!label.empty() && filesystem.fs_type == "mqueue") {
     const Fd root(openat(mount.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fsetxattr(root.get(), "security.selinux", label.c_str(), label.size() + 1, 0) < 0)

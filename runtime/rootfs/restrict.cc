@@ -82,8 +82,10 @@ Replicator RootfsSetup::mask_for_directories() {
   context.set("nr_inodes", "1");
   if (!rootfs_.mount_label.empty()) context.set("context", rootfs_.mount_label);
   context.set_flag("ro");
-  return Replicator(
-      context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+  Fd mount =
+      context.mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  environment_.done.add(context.release());
+  return Replicator(std::move(mount));
 }
 
 }  // namespace vessel

@@ -32,8 +32,8 @@ TEST_CASE("cgroup hierarchies of this process, as mounted under a root") {
   CHECK(found[4].directory == "unified");
   CHECK(found[4].controllers.empty());
   CHECK(found[4].host_path == "/v2");
-  const auto known =
-      vessel::known_cgroups({{"", "/v2"}, {"cpu,cpuacct", "/a"}, {"name=systemd", "/b"}}, "unified");
+  const auto known = vessel::known_cgroups(
+      {{"", "/v2"}, {"cpu,cpuacct", "/a"}, {"name=systemd", "/b"}}, "unified");
   REQUIRE(known.size() == 3);
   CHECK(known[0].directory == "unified");
   CHECK(known[0].controllers.empty());

@@ -36,6 +36,9 @@ class FsContext {
   // `attributes`: MOUNT_ATTR_* of the mount. Returns the detached mount.
   Fd mount(uint64_t attributes);
 
+  // The descriptor, when it has served: to be closed together with others.
+  Fd release() { return static_cast<Fd&&>(context_); }
+
   // The superblock of an existing mount, to change its options.
   static FsContext of_mount(int mount);
   void reconfigure();
