@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "builder/dockerfile/characters.hh"
+#include "builder/sys/url_credentials.hh"
 
 namespace kiln::dockerfile {
 
@@ -61,7 +62,8 @@ std::string Source::position(const SourceRange& range) const {
 std::string Source::excerpt(const SourceRange& range) const {
   if (range.first_line == 0 || range.first_line > starts_.size()) return {};
   const std::string number = std::to_string(range.first_line);
-  const std::string_view text = line(range.first_line);
+  // Errors end up in logs.
+  const std::string text = with_masked_credentials(line(range.first_line));
   const size_t start = starts_[range.first_line - 1];
   const size_t column = std::min(range.begin > start ? range.begin - start : 0, text.size());
   const size_t last = std::clamp(range.end > start ? range.end - start : 0, column, text.size());
@@ -69,16 +71,17 @@ std::string Source::excerpt(const SourceRange& range) const {
   std::string result = "  " + number + " | " + visible(text) + "\n  ";
   result += std::string(number.size(), ' ') + " | ";
   // Tabs stay tabs, so that the caret stands below its character in any terminal.
-  for (const char32_t c : characters(text.substr(0, column))) result += c == '\t' ? '\t' : ' ';
-  const size_t width = characters(text.substr(column, last - column)).size();
+  for (const char32_t c : characters(std::string_view(text).substr(0, column)))
+    result += c == '\t' ? '\t' : ' ';
+  const size_t width = characters(std::string_view(text).substr(column, last - column)).size();
   return result + std::string(std::max<size_t>(1, width), '^');
 }
 
 DockerfileError::DockerfileError(const Source& source, const SourceRange& range,
                                  const std::string& message, std::string hint)
-    : Error(source.position(range) + ": " + visible(message)),
+    : Error(source.position(range) + ": " + visible(without_credentials(message))),
       range_(range),
-      reason_(visible(message)),
+      reason_(visible(without_credentials(message))),
       excerpt_(source.excerpt(range)),
       hint_(std::move(hint)) {}
 

@@ -4,9 +4,9 @@
 #include <span>
 
 #include "builder/registry/curl_library.hh"
-#include "builder/steps/remote_source.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/url_credentials.hh"
 
 namespace kiln {
 

@@ -7,6 +7,7 @@
 
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/url_credentials.hh"
 
 namespace kiln::solve {
 
@@ -81,7 +82,7 @@ std::string StageRun::step_name(std::string_view text) {
   const std::string width(std::to_string(total_).size() - std::to_string(shown_).size(), ' ');
   const bool only_stage = services_.graph.stages().size() == 1 && stage_.name.empty();
   return "[" + (only_stage ? "" : stage_.label() + " ") + width + std::to_string(shown_) + "/" +
-         std::to_string(total_) + "] " + one_line(text);
+         std::to_string(total_) + "] " + without_credentials(one_line(text));
 }
 
 void StageRun::fail(const stage::Step& step, const std::string& message) {

@@ -13,6 +13,7 @@
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/sha256.hh"
+#include "builder/sys/url_credentials.hh"
 
 namespace kiln::solve {
 
@@ -182,7 +183,11 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
     Attributes attributes;
     // --link copies as if the destination were empty: the layer fits on any base.
     const MergedIndex base = job.link ? MergedIndex() : this->index();
-    if (!job.chown.empty()) attributes.owner = look_up_owner(job.chown, users());
+    if (!job.chown.empty()) {
+      // Numbers need no /etc/passwd, whatever the image has there.
+      const bool numbers = job.chown.find_first_not_of("0123456789:") == std::string::npos;
+      attributes.owner = look_up_owner(job.chown, numbers ? UserDatabase{} : users());
+    }
     if (!job.chmod.empty()) {
       auto mode = ModeChange::parse(job.chmod);
       if (!mode) throw Error("--chmod: " + mode.error());
@@ -210,7 +215,7 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
       if (services_.request.preserve_xattrs) k.add("xattrs", "kept");
       for (const auto& f : job.files) k.add("inline " + f.name, f.data);
       for (size_t i = 0; i < fetched.size(); ++i)
-        k.add("remote " + job.remotes[i].url, fetched[i].content.text());
+        k.add("remote " + without_credentials(job.remotes[i].url), fetched[i].content.text());
     };
     const std::string root_key = job.link ? "" : key_of(chain_);
     CacheKey place(job.kind + " of anything");

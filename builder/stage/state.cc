@@ -5,6 +5,7 @@
 #include "builder/dockerfile/complaint.hh"
 #include "builder/dockerfile/ignore.hh"
 #include "builder/stage/recorder.hh"
+#include "builder/sys/url_credentials.hh"
 
 namespace kiln::stage {
 
@@ -35,6 +36,7 @@ State::State(const Graph& graph, const Stage& stage, const State* base) : graph_
   if (!has_path) image_.config.env.push_back(std::string("PATH=") + default_path);
   for (const std::string& entry : image_.config.env) {
     const size_t equals = std::min(entry.find('='), entry.size());
+    if (equals == 0) continue;  // no name: no runtime takes it
     variables_.set(entry.substr(0, equals),
                    equals == entry.size() ? std::string() : entry.substr(equals + 1));
   }
@@ -77,6 +79,7 @@ Applied State::apply(const Step& step) {
 
 void State::add_history(std::string created_by, bool layer) {
   oci::History entry;
+  created_by = without_credentials(created_by);
   entry.created_by = std::move(created_by);
   entry.comment = "kiln";
   entry.empty_layer = !layer;

@@ -8,10 +8,14 @@
 #include <array>
 #include <filesystem>
 
+#include "builder/registry/answer.hh"
 #include "builder/registry/download.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/number.hh"
 #include "builder/sys/resolve.hh"
+#include "builder/sys/secret.hh"
+#include "builder/sys/url_credentials.hh"
 
 namespace kiln {
 
@@ -54,14 +58,48 @@ bool is_commit(std::string_view text) {
          text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-// Runs git with an argument vector, never through a shell (BuildKit CVE-2026-33747), without any
-// configuration, hook or prompt of the machine or the repository. Returns its standard output.
-std::string git(const std::vector<std::string>& arguments, std::string_view shown) {
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = text[i] == '%' && i + 2 < text.size()
+                          ? parse_number<uint8_t>(text.substr(i + 1, 2), 16)
+                          : std::nullopt;
+    out += byte ? static_cast<char>(*byte) : text[i];
+    if (byte) i += 2;
+  }
+  return out;
+}
+
+// A repository's address as git may have it: the arguments of git and of its helpers can be read by
+// every user of the machine (ps), and its configuration may become part of the image.
+struct GitAddress {
+  std::string url;      // without user and password, if it is http(s)
+  std::string service;  // "https://host:port/", for which the header is meant
+  Secret header;        // "Authorization: Basic …", or empty
+};
+
+GitAddress git_address(const std::string& location) {
+  GitAddress address{location, {}, {}};
+  const size_t scheme = location.find("://");
+  if (!location.starts_with("http") || scheme == std::string::npos) return address;
+  const size_t host = scheme + 3, end = std::min(location.find('/', host), location.size());
+  const size_t sign = location.substr(0, end).rfind('@');
+  if (sign == std::string::npos || sign < host) return address;
+  const std::string user = location.substr(host, sign - host);
+  const size_t colon = std::min(user.find(':'), user.size());
+  const Secret pair(percent_decoded(user.substr(0, colon)) + ":" +
+                    percent_decoded(user.substr(std::min(colon + 1, user.size()))));
+  address.url = location.substr(0, host) + location.substr(sign + 1);
+  address.service = location.substr(0, host) + location.substr(sign + 1, end - sign - 1) + "/";
+  address.header = Secret("Authorization: Basic " + base64_encoded(pair.reveal()));
+  return address;
+}
+
+// Runs git with an argument vector, never through a shell (BuildKit CVE-2026-33747), without a
+// configuration of the machine, a hook or a prompt. Returns its standard output.
+std::string git(const std::vector<std::string>& arguments, std::string_view shown,
+                const GitAddress& address = {}) {
   std::vector<std::string> words = {"git",
-                                    "-c",
-                                    "protocol.ext.allow=never",
-                                    "-c",
-                                    "protocol.file.allow=user",
                                     "-c",
                                     "core.hooksPath=/dev/null",
                                     "-c",
@@ -74,8 +112,15 @@ std::string git(const std::vector<std::string>& arguments, std::string_view show
   std::vector<char*> argv;
   for (std::string& w : words) argv.push_back(w.data());
   argv.push_back(nullptr);
+  // The protocols hold for submodules too, whose addresses are the repository author's: ext:: runs
+  // a command, file:// reads this machine. Configuration would not reach them.
   std::vector<std::string> environment = {"GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1",
-                                          "LC_ALL=C"};
+                                          "GIT_ALLOW_PROTOCOL=http:https:git:ssh", "LC_ALL=C"};
+  if (!address.header.empty()) {
+    environment.emplace_back("GIT_CONFIG_COUNT=1");
+    environment.push_back("GIT_CONFIG_KEY_0=http." + address.service + ".extraHeader");
+    environment.push_back("GIT_CONFIG_VALUE_0=" + address.header.reveal());
+  }
   for (const char* keep : {"PATH", "HOME", "SSH_AUTH_SOCK", "http_proxy", "https_proxy", "no_proxy",
                            "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "GIT_SSL_CAINFO"})
     if (const char* value = getenv(keep)) environment.push_back(std::string(keep) + "=" + value);
@@ -118,10 +163,13 @@ FetchedSource fetch_git(const RemoteSource& source, const std::shared_ptr<Scratc
   const std::string tree = scratch->path + "/tree";
   const std::string wanted = source.reference.empty() ? "HEAD" : source.reference;
   if (wanted.starts_with('-')) throw Error("git reference " + wanted + " begins with a dash");
+  const GitAddress address = git_address(source.location);
   git({"init", "--quiet", "--", tree}, "init");
-  // "--" keeps whatever a Dockerfile wrote from being read as an option.
-  git({"-C", tree, "fetch", "--quiet", "--depth=1", "--no-tags", "--", source.location, wanted},
-      "fetch " + shown + " " + wanted);
+  // "--" keeps whatever a Dockerfile wrote from being read as an option. The remote is named so
+  // that relative addresses of submodules mean its neighbours and not directories of this machine.
+  git({"-C", tree, "remote", "add", "--", "origin", address.url}, "remote");
+  git({"-C", tree, "fetch", "--quiet", "--depth=1", "--no-tags", "--", "origin", wanted},
+      "fetch " + shown + " " + wanted, address);
   git({"-C", tree, "checkout", "--quiet", "--detach", "FETCH_HEAD"}, "checkout " + wanted);
   const std::string commit = git({"-C", tree, "rev-parse", "HEAD"}, "rev-parse");
   if (is_commit(source.reference) && commit != source.reference)
@@ -221,16 +269,6 @@ FetchedSource fetch(const RemoteSource& source, const std::string& parent_direct
   return source.kind == RemoteSource::Kind::git
              ? fetch_git(source, scratch)
              : fetch_http(source, scratch, progress, step, cancel);
-}
-
-std::string without_credentials(std::string_view url) {
-  const size_t scheme = url.find("://");
-  if (scheme == std::string_view::npos) return std::string(url);
-  const size_t host = scheme + 3;
-  const size_t end = std::min(url.find('/', host), url.size());
-  const size_t at = url.substr(0, end).rfind('@');
-  if (at == std::string_view::npos || at < host) return std::string(url);
-  return std::string(url.substr(0, host)) + "…@" + std::string(url.substr(at + 1));
 }
 
 }  // namespace kiln

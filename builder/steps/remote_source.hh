@@ -45,7 +45,4 @@ struct FetchedSource {
 FetchedSource fetch(const RemoteSource& source, const std::string& parent_directory,
                     Progress& progress, StepId step, const Cancellation& cancel);
 
-// `url` with any user:password@ replaced by "…@".
-std::string without_credentials(std::string_view url);
-
 }  // namespace kiln
