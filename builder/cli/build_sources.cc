@@ -12,6 +12,7 @@
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
+#include "builder/sys/url_credentials.hh"
 
 namespace kiln::cli {
 
@@ -107,6 +108,19 @@ std::optional<std::string> ignore_text(int context, const std::string& inside) {
   return read_file_in_root(context, ".dockerignore", most_bytes);
 }
 
+// -f that names something below the context: the context's author may have made it a link to a file
+// of this machine, which errors would then show.
+std::optional<std::string> path_below(const std::string& context, const std::string& file) {
+  if (file.empty()) return std::nullopt;
+  const auto absolute = [](const std::string& path) {
+    return std::filesystem::absolute(path).lexically_normal();
+  };
+  const std::filesystem::path relative =
+      absolute(file).lexically_relative(absolute(context + "/.").parent_path());
+  if (relative.empty() || *relative.begin() == "..") return std::nullopt;
+  return relative.string();
+}
+
 // Opens the Dockerfile of a context that stands as a directory.
 void finish(BuildSources& sources, Fd root, const std::string& name, const std::string& file,
             bool own_directory) {
@@ -114,6 +128,13 @@ void finish(BuildSources& sources, Fd root, const std::string& name, const std::
   if (file == "-") {
     sources.dockerfile = {"-", read_fd(STDIN_FILENO, most_bytes, "standard input")};
     ignore = ignore_text(root.get(), "");
+  } else if (const auto below = own_directory ? std::nullopt : path_below(name, file)) {
+    auto text = read_file_in_root(root.get(), *below, most_bytes);
+    if (!text)
+      throw Error("no " + *below + " in " + name +
+                  " (a link is followed inside the context only)");
+    sources.dockerfile = {file, std::move(*text)};
+    ignore = ignore_text(root.get(), *below);
   } else if (!file.empty() && !own_directory) {
     // -f with a directory: a path of the user's, as docker build takes it.
     sources.dockerfile = {file, read_file_at(AT_FDCWD, file, most_bytes)};
@@ -139,7 +160,7 @@ BuildSources open_build_sources(const std::string& operand, const std::string& f
                                 const std::string& work_directory, Progress& progress,
                                 const Cancellation& cancel) {
   BuildSources sources;
-  sources.project = file + "\n" + operand;
+  sources.project = file + "\n" + without_credentials(operand);  // kept in cache records
   const auto unpack = [&](ByteSource& tar, const std::string& name) {
     const auto directory = std::make_shared<Unpacked>(work_directory);
     sources.keep = directory;
