@@ -205,10 +205,16 @@ void StageRun::open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, Ru
         inputs.opened.push_back(services_.trees.open(tree));
         const OpenTree& open = inputs.opened.back();
         const bool whole = tree.image || !open.context->ignore();
-        if (m.read_only && whole) {
+        if (m.read_only && tree.image) {  // nobody else has it
           const HostPath at = host_path(open.context->root(), source, tree.what);
           mounts.add_bind(target, at.path, at.directory, true);
           break;
+        }
+        if (m.read_only && whole) {
+          const Fd held = open_in_root(open.context->root(), source, O_PATH);
+          struct stat status {};
+          if (fstat(held.get(), &status) != 0) throw SysError("stat " + source);
+          if (mounts.try_add_held_bind(target, held.get(), S_ISDIR(status.st_mode))) break;
         }
         // Of the context: a copy, without what .dockerignore hides; writes to it never reach the
         // host (CVE-2025-4953).

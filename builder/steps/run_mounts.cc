@@ -79,6 +79,8 @@ RunMounts::~RunMounts() {
       secrets_.reset();
       umount2((path_ + "/secrets").c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     }
+    // One that stays is read-only, so that what follows cannot touch what is behind it.
+    for (const std::string& path : attached_) umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     remove_tree_at(parent_.get(), name_);
   } catch (const Error&) {
     return;  // prune removes what is left
@@ -88,6 +90,32 @@ RunMounts::~RunMounts() {
 void RunMounts::add_bind(const std::string& target, const std::string& source, bool directory,
                          bool read_only) {
   mounts_.push_back(bind_mount(source, target, directory, read_only));
+}
+
+bool RunMounts::try_add_held_bind(const std::string& target, int source, bool directory) {
+  const Fd tree(open_tree(source, "",
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
+                              (directory ? static_cast<unsigned>(AT_RECURSIVE) : 0U)));
+  if (!tree) return false;
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  attributes.propagation = MS_PRIVATE;
+  if (mount_setattr(tree.get(), "",
+                    AT_EMPTY_PATH | (directory ? static_cast<unsigned>(AT_RECURSIVE) : 0U),
+                    &attributes, sizeof attributes) != 0)
+    return false;
+  const std::string name = "bind-" + std::to_string(mounts_.size());
+  if (directory) {
+    make_dir_at(directory_.get(), name, 0755);
+  } else if (!Fd(openat(directory_.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                        0644))) {
+    throw SysError("create " + name);
+  }
+  if (move_mount(tree.get(), "", directory_.get(), name.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    return false;
+  attached_.push_back(path_ + "/" + name);
+  add_bind(target, attached_.back(), directory, true);
+  return true;
 }
 
 void RunMounts::lock_caches(std::span<const dockerfile::Mount> mounts,

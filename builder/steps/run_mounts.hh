@@ -42,6 +42,11 @@ class RunMounts {
   // `source`: host path of a directory or file, already resolved inside its tree.
   void add_bind(const std::string& target, const std::string& source, bool directory,
                 bool read_only);
+  // Something of a directory that others may change meanwhile (the build context), read-only with
+  // whatever is mounted below it. `source` stays what it is: it gets a name of this step's own, and
+  // no path of theirs is looked up again by the runtime. False where the kernel cannot
+  // (before 5.12) or may not.
+  bool try_add_held_bind(const std::string& target, int source, bool directory);
   // Takes the locks of all caches of the step, waiting where one is `locked` elsewhere (`cancel`
   // ends the wait): in one order for all steps, so that no two wait for each other, and once for a
   // cache that the step mounts twice. Before the first add_cache().
@@ -81,6 +86,7 @@ class RunMounts {
   Fd secrets_;
   bool secrets_on_tmpfs_ = false;
   std::vector<std::string> secret_files_;
+  std::vector<std::string> attached_;  // paths of mounts to be taken away
   std::vector<RunMount> mounts_;
   std::vector<std::string> environment_;
   bool secret_environment_ = false;
