@@ -75,7 +75,10 @@ struct Applier::State {
     if (!fd && fd.error() == ENOENT && !path.empty()) {
       const Fd above = open_directory(std::string(parent_path(path)), cause);
       const std::string name(base_name(path));
-      if (::mkdirat(above.get(), name.c_str(), 0755) != 0) throw SysError("make directory");
+      if (::mkdirat(above.get(), name.c_str(), 0755) != 0) {
+        if (errno == EEXIST) throw Error("/" + path + " is a link that leads nowhere in the root");
+        throw SysError("make directory");
+      }
       if (::fchmodat(above.get(), name.c_str(), 0755, 0) != 0) throw SysError("change mode");
       // No time is recorded for it anywhere; the clock's would differ from run to run.
       times[path] = {options.mtime.value_or(cause.mtime), 0};

@@ -1,11 +1,18 @@
 #include "builder/layer/indexed_reader.hh"
 
+#include "builder/sys/error.hh"
+
 namespace kiln {
 
 const Entry* IndexedReader::next() {
   if (current_) complete();
   current_ = reader_.next();
   if (!current_) return nullptr;
+  constexpr uint64_t digests = 2 * 65;
+  const uint64_t size =
+      sizeof(IndexEntry) + digests + current_->path.size() + current_->link.size();
+  if (size > left_) throw Error("the layer has more files than can be held in memory");
+  left_ -= size;
   keep_ =
       current_->type == FileType::file && LayerIndex::wants_content(current_->path, current_->size);
   kept_.clear();

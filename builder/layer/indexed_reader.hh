@@ -12,13 +12,19 @@
 
 namespace kiln {
 
+// What an index may take of memory, in bytes: some millions of files. A layer of nothing but
+// headers compresses a thousandfold, so that its size bounds nothing.
+inline constexpr uint64_t most_index_bytes = uint64_t{1} << 30;
+
 class IndexedReader final : public ByteSource {
  public:
   explicit IndexedReader(ByteSource& tar,
-                         TarReader::Whiteouts whiteouts = TarReader::Whiteouts::decode)
-      : reader_(tar, whiteouts) {}
+                         TarReader::Whiteouts whiteouts = TarReader::Whiteouts::decode,
+                         uint64_t most = most_index_bytes)
+      : reader_(tar, whiteouts), left_(most) {}
 
-  const Entry* next();  // null at the end; finishes the entry before
+  // Null at the end; finishes the entry before. Throws Error also when the index grows too large.
+  const Entry* next();
   size_t read(std::span<std::byte> data) override;
   LayerIndex finish();  // after next() gave null; reads the source to its end
 
@@ -26,6 +32,7 @@ class IndexedReader final : public ByteSource {
   void complete();
 
   TarReader reader_;
+  uint64_t left_;
   std::optional<Entry> current_;
   bool keep_ = false;
   std::string kept_;

@@ -12,7 +12,8 @@ namespace kiln {
 namespace {
 
 constexpr size_t block = 512;
-constexpr uint64_t max_text = uint64_t{1} << 20;  // of a pax header or a GNU long name
+constexpr uint64_t max_text = uint64_t{1} << 20;   // of a pax header or a GNU long name
+constexpr uint64_t max_extensions = 4 * max_text;  // of all those before one entry
 constexpr size_t max_path = 4095;
 
 std::string_view field(const std::string& header, size_t at, size_t size) {
@@ -238,6 +239,7 @@ std::optional<Entry> TarReader::next() {
   skip(remaining_ + padding_);
   remaining_ = padding_ = 0;
   Overrides over;
+  uint64_t extensions = 0;  // bytes of headers that only say more about the entry to come
   for (;;) {
     if (ended_ || !read_block()) return std::nullopt;
     if (all_zero(block_)) {
@@ -254,6 +256,11 @@ std::optional<Entry> TarReader::next() {
     const int64_t raw_size = numeric(124, 12, "size");
     if (raw_size < 0) fail("negative size");
     const char flag = block_[156];
+    // Each is bounded, but their attributes add up as long as no entry follows.
+    if (flag == 'x' || flag == 'g' || flag == 'L' || flag == 'K') {
+      extensions += static_cast<uint64_t>(raw_size);
+      if (extensions > max_extensions) fail("extension headers of more than 4 MiB before an entry");
+    }
     if (flag == 'x') {
       const std::string problem =
           over.parse(read_text(static_cast<uint64_t>(raw_size), "pax header"));

@@ -3,6 +3,7 @@
 #include <random>
 
 #include "builder/layer/decompress.hh"
+#include "builder/layer/indexed_reader.hh"
 #include "builder/layer/layer_writer.hh"
 #include "builder/layer/tar_reader.hh"
 #include "builder/sys/error.hh"
@@ -78,6 +79,44 @@ TEST_CASE("hostile names, links and numbers are errors that name the offset") {
   broken[0] = 'y';
   CHECK_THROWS_WITH(read_all(broken), doctest::Contains("checksum"));
   CHECK_THROWS_AS(read_all(one({.path = "x", .size = 10}).substr(0, 700)), Error);
+}
+
+TEST_CASE("what a tar may make its reader hold is bounded") {
+  // Extended headers with ever new attributes, and no entry that would take them.
+  struct Endless final : ByteSource {
+    std::string rest;
+    size_t at = 0, given = 0;
+    unsigned count = 0;
+    size_t read(std::span<std::byte> data) override {
+      if (at == rest.size()) {
+        Entry entry{.path = "x", .xattrs = {}};
+        entry.xattrs["user.a" + std::to_string(count++)] = std::string(500'000, 'v');
+        rest.clear(), at = 0;
+        append_tar_header(rest, entry);
+        rest.resize(rest.size() - 512);  // without the entry itself
+      }
+      const size_t size = std::min(data.size(), rest.size() - at);
+      std::copy_n(reinterpret_cast<const std::byte*>(rest.data()) + at, size, data.begin());
+      at += size;
+      given += size;
+      return size;
+    }
+  } endless;
+  TarReader reader(endless);
+  CHECK_THROWS_WITH(reader.next(), doctest::Contains("extension headers"));
+  CHECK(endless.given < 6'000'000);
+
+  std::string tar;
+  for (int i = 0; i < 100; ++i) append_tar_header(tar, {.path = "f" + std::to_string(i)});
+  const auto entries = [&](uint64_t most) {
+    StringSource source(tar);
+    IndexedReader indexed(source, TarReader::Whiteouts::decode, most);
+    size_t count = 0;
+    while (indexed.next() != nullptr) ++count;
+    return count;
+  };
+  CHECK(entries(100 * (sizeof(IndexEntry) + 200)) == 100);
+  CHECK_THROWS_WITH(entries(50 * (sizeof(IndexEntry) + 200)), doctest::Contains("more files"));
 }
 
 TEST_CASE("whiteouts are decoded in layers only") {
