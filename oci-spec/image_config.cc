@@ -44,14 +44,26 @@ std::string time(const Node& node, std::string_view name) {
 }
 
 // A name that ends up in a lookup or a path: short, and no control characters.
+bool is_plain(std::string_view text) {
+  return text.size() <= name_limit &&
+         std::ranges::none_of(text, [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; });
+}
+
 std::string plain(const Node& node, std::string_view name, Need need = Need::optional) {
   std::string text = node.string(name, need);
-  if (text.size() > name_limit ||
-      std::ranges::any_of(text, [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; })) {
+  if (!is_plain(text)) {
     node.member(name).problem("is too long or has control characters");
     text.clear();
   }
   return text;
+}
+
+// Keys that end up as paths or numbers: as plain().
+std::vector<std::string> plain_keys(const Node& node, std::string_view name) {
+  std::vector<std::string> keys = node.keys(name);
+  if (!std::ranges::all_of(keys, is_plain))
+    node.member(name).problem("has a key that is too long or has control characters");
+  return keys;
 }
 
 Healthcheck healthcheck(const Node& node) {
@@ -68,11 +80,11 @@ Healthcheck healthcheck(const Node& node) {
 ContainerConfig container(const Node& node) {
   ContainerConfig c;
   c.user = plain(node, "User");
-  c.exposed_ports = node.keys("ExposedPorts");
+  c.exposed_ports = plain_keys(node, "ExposedPorts");
   c.env = node.strings("Env");
   c.entrypoint = node.try_strings("Entrypoint");
   c.cmd = node.try_strings("Cmd");
-  c.volumes = node.keys("Volumes");
+  c.volumes = plain_keys(node, "Volumes");
   c.working_dir = plain(node, "WorkingDir");
   c.labels = node.string_map("Labels");
   c.stop_signal = plain(node, "StopSignal");

@@ -144,6 +144,8 @@ TEST_CASE("config: hostile values are refused") {
   CHECK(paths([&] { read_image_config(with(R"({"Env":["A=\u0000"]})"), "c"); }) ==
         "config.Env[0]\n");
   CHECK(paths([&] { read_image_config(with(R"({"Env":"A=1"})"), "c"); }) == "config.Env\n");
+  CHECK(paths([&] { read_image_config(with(R"({"Volumes":{"/a\u001b[2J":{}}})"), "c"); }) ==
+        "config.Volumes\n");
   CHECK(paths([&] { read_image_config(with(R"({"Labels":{"a":1}})"), "c"); }) ==
         "config.Labels[\"a\"]\n");
   CHECK(paths([&] { read_image_config(with(R"({"Cmd":"sh"})"), "c"); }) == "config.Cmd\n");

@@ -78,6 +78,26 @@ std::string joined(const std::vector<std::string>& list) {
   return text;
 }
 
+// Annotations are orders to a runtime: unit properties (org.systemd.property.), crun's and vessel's
+// switches (run.oci.hooks.stdout names a file of the host that is written as root), CRIU's
+// configuration file, another handler for the whole container. A label is written by whoever made
+// the image, so none in such a namespace becomes one (containerd CVE-2026-53488).
+bool steers_a_runtime(std::string_view key) {
+  static constexpr std::string_view namespaces[] = {"org.systemd.property.",
+                                                    "org.criu.",
+                                                    "org.opencontainers.runc.",
+                                                    "run.oci.",
+                                                    "run.vessel.",
+                                                    "module.wasm.",
+                                                    "io.katacontainers.",
+                                                    "dev.gvisor.",
+                                                    "io.kubernetes.cri",
+                                                    "io.podman.annotations.",
+                                                    "io.containers.",
+                                                    "com.github.containers."};
+  return std::ranges::any_of(namespaces, [&](std::string_view n) { return key.starts_with(n); });
+}
+
 // conversion.md "Annotation Fields"; labels win over what is derived.
 void annotate(const oci::ImageConfig& image, oci::Config& config) {
   const auto put = [&](const char* key, const std::string& value) {
@@ -104,7 +124,7 @@ void annotate(const oci::ImageConfig& image, oci::Config& config) {
                                       .dump());
   }
   for (const auto& [key, value] : image.config.labels)
-    if (!key.empty()) config.annotations[key] = value;
+    if (!key.empty() && !steers_a_runtime(key)) config.annotations[key] = value;
 }
 
 std::vector<std::string> command(const oci::ImageConfig& image, const ContainerOptions& options) {

@@ -49,7 +49,9 @@ TEST_CASE("config.json follows conversion.md and the options") {
   image.config.entrypoint = {"/entry"};
   image.config.cmd = {"start"};
   image.config.env = {"A=1", "broken", "=x", "B=2"};
-  image.config.labels = {{"org.opencontainers.image.author", "label wins"}};
+  image.config.labels = {{"org.opencontainers.image.author", "label wins"},
+                         {"run.oci.hooks.stdout", "/etc/passwd"},
+                         {"org.systemd.property.ExecStopPost", "x"}};
   image.config.working_dir = "/w";
   image.config.exposed_ports = {"80/tcp", "90/udp"};
   oci::Config c = container_config(image, {.env = {"B=3"}, .hostname = "h"}, nowhere.get());
@@ -58,6 +60,8 @@ TEST_CASE("config.json follows conversion.md and the options") {
                               "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                               "A=1", "B=3", "HOME=/", "HOSTNAME=h"});
   CHECK(c.annotations["org.opencontainers.image.author"] == "label wins");
+  CHECK_FALSE(c.annotations.contains("run.oci.hooks.stdout"));
+  CHECK_FALSE(c.annotations.contains("org.systemd.property.ExecStopPost"));
   CHECK(c.annotations["org.opencontainers.image.exposedPorts"] == "80/tcp,90/udp");
   CHECK(c.process->capabilities->inheritable.empty());
   CHECK(c.process->capabilities->ambient.empty());
