@@ -131,7 +131,7 @@ class Build {
  private:
   int finish_failed(const std::string& message, int status) {
     progress_->close();
-    const std::string text = "kiln: build: " + message + "\n";
+    const std::string text = "kiln: build: " + message_text(message) + "\n";
     if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return status;
     return status;
   }

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "builder/cli/output.hh"
+#include "builder/cli/template.hh"
 #include "builder/cli/verb.hh"
 #include "builder/layer/decompress.hh"
 #include "builder/store/image.hh"
@@ -113,8 +114,7 @@ int diff(const Arguments& arguments) {
       files.push_back({{"Kind", std::string(1, c.kind)}, {"Path", "/" + c.path}, {"What", c.what}});
     list.push_back({{"Layer", i + 1}, {"Files", std::move(files)}});
   }
-  if (json)
-    print(list.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  if (json) print(json_text(list, 2) + "\n");
   return differs ? 1 : 0;
 }
 

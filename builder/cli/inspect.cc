@@ -106,7 +106,7 @@ int inspect(const Arguments& arguments) {
   }
   // One document is printed as such; summaries are a list, as docker inspect has them.
   const Json& shown = type != "image" && list.size() == 1 ? list[0] : list;
-  print(shown.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  print(json_text(shown, 2) + "\n");
   return 0;
 }
 

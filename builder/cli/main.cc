@@ -13,7 +13,8 @@ namespace {
 void complain(std::string_view verb, std::string_view message) {
   std::string text = "kiln: ";
   if (!verb.empty()) text += std::string(verb) + ": ";
-  text += message;
+  // It may quote what an image, an archive or a registry says.
+  text += message_text(message);
   text += '\n';
   // Nothing can be done when standard error is gone.
   if (fwrite(text.data(), 1, text.size(), stderr) != text.size()) return;

@@ -66,6 +66,17 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string message_text(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find_first_of("\n\t"), text.size());
+    out += printable(text.substr(0, end));
+    if (end < text.size()) out += text[end];
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
 std::string columns(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
   const auto shown = [](const std::string& s) {  // code points, good enough for alignment

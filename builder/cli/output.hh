@@ -19,6 +19,9 @@ void flush_output();
 // an image's metadata cannot steer a terminal.
 std::string printable(std::string_view text);
 
+// The same for a message of several lines: newlines and tabs stay.
+std::string message_text(std::string_view text);
+
 // Rows as aligned columns, three spaces apart, the first row being the heading.
 std::string columns(const std::vector<std::vector<std::string>>& rows);
 

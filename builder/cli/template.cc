@@ -1,5 +1,6 @@
 #include "builder/cli/template.hh"
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "builder/cli/output.hh"
@@ -65,7 +66,7 @@ Json element(const Json& of, const std::string& key) {
 std::string shown(const Json& value) {
   if (value.is_null()) return "";
   if (value.is_string()) return printable(value.get_ref<const std::string&>());
-  if (!value.is_array()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (!value.is_array()) return json_text(value);
   std::string text = "[";
   for (const Json& item : value) text += (text.size() > 1 ? " " : "") + shown(item);
   return text + "]";
@@ -74,8 +75,7 @@ std::string shown(const Json& value) {
 std::string evaluate(std::string_view action, const Json& data) {
   const auto w = words(action);
   if (w.empty()) throw UsageError("--format: an action is empty");
-  if (w[0] == "json" && w.size() == 2)
-    return field(w[1], data).dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (w[0] == "json" && w.size() == 2) return json_text(field(w[1], data));
   if (w[0] == "index" && w.size() >= 3) {
     Json value = field(w[1], data);
     for (size_t i = 2; i < w.size(); ++i) value = element(value, w[i]);
@@ -88,8 +88,23 @@ std::string evaluate(std::string_view action, const Json& data) {
 
 }  // namespace
 
+std::string json_text(const Json& value, int indent) {
+  std::string text = value.dump(indent, ' ', false, Json::error_handler_t::replace);
+  // JSON lets them stand, terminals obey them: U+007F and the C1 controls, U+0080 to U+009F.
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0U;
+    const bool c1 = byte == 0xc2 && next < 0xa0;
+    if (byte != 0x7f && !c1) continue;
+    char escape[8];
+    snprintf(escape, sizeof escape, "\\u%04x", c1 ? next : byte);
+    text.replace(i, c1 ? 2 : 1, escape);
+  }
+  return text;
+}
+
 std::string render(std::string_view text, const Json& data) {
-  if (text == "json") return data.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text == "json") return json_text(data);
   std::string out;
   while (!text.empty()) {
     if (text.starts_with("{{")) {

@@ -13,4 +13,8 @@ namespace kiln::cli {
 // seldom makes them. Throws UsageError for what it does not know.
 std::string render(std::string_view text, const nlohmann::ordered_json& data);
 
+// `value` as JSON text, malformed UTF-8 replaced, and all that a terminal could obey escaped.
+// `indent`: spaces, -1 for one line.
+std::string json_text(const nlohmann::ordered_json& value, int indent = -1);
+
 }  // namespace kiln::cli

@@ -21,6 +21,7 @@ TEST_CASE("--format: fields, json, index, text") {
   CHECK(render("{{index .Config.Labels \"k\"}}", data) == "v");
   CHECK(render("{{index .Config.Labels \"none\"}}", data).empty());
   CHECK(render("json", {{"a", "\x1b"}}) == "{\"a\":\"\\u001b\"}");
+  CHECK(json_text({{"a", "\xc2\x9b\x7fé"}}) == "{\"a\":\"\\u009b\\u007fé\"}");
   CHECK(render("{{.a}}", {{"a", "\x1b[0m"}}) == "\\x1b[0m");
   for (const char* bad : {"{{.None}}", "{{.Id", "{{}}", "{{range .Id}}", "{{Id}}",
                           "{{index .Config.Env 9}}", "{{index .Config.Env -1}}", "{{.Id.x}}"}) {

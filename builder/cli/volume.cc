@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "builder/cli/output.hh"
+#include "builder/cli/template.hh"
 #include "builder/cli/verb.hh"
 
 namespace kiln::cli {
@@ -59,7 +60,7 @@ int inspect(Names names, Volumes& volumes) {
                    {"Anonymous", volume->anonymous},
                    {"UsedBy", volumes.users(name)}});
   }
-  print(all.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  print(json_text(all, 2) + "\n");
   return 0;
 }
 

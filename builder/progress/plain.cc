@@ -57,17 +57,17 @@ class PlainProgress final : public Progress {
   void transfer(StepId step, std::string_view item, uint64_t bytes, uint64_t total) override {
     if (total == 0 || bytes < total) return;
     const std::lock_guard lock(mutex_);
-    line(step, std::string(item) + " " + std::to_string(total) + " bytes done");
+    line(step, terminal_text(item) + " " + std::to_string(total) + " bytes done");
   }
 
   void note(StepId step, std::string_view text) override {
     const std::lock_guard lock(mutex_);
-    line(step, "-- " + std::string(text));
+    line(step, "-- " + terminal_text(text));
   }
 
   void warn(std::string_view text) override {
     const std::lock_guard lock(mutex_);
-    write("WARNING: " + std::string(text) + "\n");
+    write("WARNING: " + terminal_text(text) + "\n");
   }
 
   void close() override {}
