@@ -142,7 +142,11 @@ void ChrootMounts::undo() noexcept {
     struct stat now {};
     const bool known = fstat(parent, &now) == 0;
     try {
-      if (p.moved_to.empty())
+      // What the command put in the place of a cache does not become the cache.
+      struct stat there {};
+      const bool directory = fstatat(parent, p.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+                             S_ISDIR(there.st_mode);
+      if (p.moved_to.empty() || !directory)
         remove_tree_at(parent, p.name);
       else if (renameat(parent, p.name.c_str(), AT_FDCWD, p.moved_to.c_str()) != 0)
         remove_tree_at(parent, p.name);

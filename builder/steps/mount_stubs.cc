@@ -44,6 +44,13 @@ std::string inside(int root, int fd) {
   return path.substr(top.size());
 }
 
+Error not_made(const std::string& path) {
+  // Nothing was found there, so what exists is a link, and where it leads there is nothing.
+  if (errno == EEXIST)
+    return Error("mount point " + path + " is a link in the image that leads nowhere in it");
+  return SysError("make mount point " + path);
+}
+
 }  // namespace
 
 MountStubs::~MountStubs() {
@@ -81,15 +88,14 @@ std::string MountStubs::need(std::string_view path, bool directory) {
     stub.directory = !last || directory;
     Fd made;
     if (stub.directory) {
-      if (mkdirat(stub.parent.get(), stub.name.c_str(), 0755) != 0)
-        throw SysError("make mount point " + walked);
+      if (mkdirat(stub.parent.get(), stub.name.c_str(), 0755) != 0) throw not_made(walked);
       made = Fd(openat(stub.parent.get(), stub.name.c_str(),
                        O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     } else {
       made = Fd(openat(stub.parent.get(), stub.name.c_str(),
                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
     }
-    if (!made || fstat(made.get(), &s) != 0) throw SysError("make mount point " + walked);
+    if (!made || fstat(made.get(), &s) != 0) throw not_made(walked);
     stub.device = s.st_dev;
     stub.inode = s.st_ino;
     struct stat with_stub {};
