@@ -9,7 +9,7 @@ import build_case
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(RUNTIME)), '../tests/security')
 PROBE = os.path.join(os.path.dirname(os.path.abspath(KILN)), '../tests/builder/kiln-tree-probe')
 MARK = 'hostsecret%d' % (7919 * os.getpid())  # nobody but the watched part of the host has it
-UP = '../' * 24
+UP = '../' * 14
 HOST = T + '/host'  # the part of the host that no attack may read or change
 
 
@@ -47,8 +47,10 @@ _before = look()
 
 def unharmed(name, *why):
     """A point: the host is as it was."""
+    global _before
     now = look()
     changes = ['%s: %r -> %r' % (p, _before.get(p), now.get(p)) for p in sorted(_before | now) if _before.get(p) != now.get(p)]
+    _before = now  # the next point is about what comes after this one
     return check(not changes, name, *changes, *why)
 
 
@@ -117,6 +119,7 @@ class Measured:
 def header(name, kind=b'0', size=0, link='', mode=0o644, uid=0, gid=0, size_field=None, raw=b'', major=0, minor=0):
     """One ustar header with whatever is asked for in it, and a right checksum."""
     as_bytes = lambda t: t if isinstance(t, bytes) else t.encode()
+    assert len(as_bytes(link)) <= 100 and (len(as_bytes(name)) <= 100 or kind in (b'L', b'x')), (name, link)
     b = bytearray(512)
     b[0:100] = as_bytes(name)[:100].ljust(100, b'\0')
     b[100:108], b[108:116], b[116:124] = b'%07o\0' % mode, b'%07o\0' % uid, b'%07o\0' % gid

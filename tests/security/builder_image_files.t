@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # CVE-2024-9676, podman's advisories on WORKDIR: /etc/passwd, /etc/group and the working directory of
 # an image are links, fifos, devices or endless; USER, --chown and WORKDIR must not follow them out.
+# Seen to fail with RESOLVE_IN_ROOT taken out of try_open_in_root(), and O_NONBLOCK and the question for a
+# regular file out of read_file_in_root(): 1, 6, 15 (it waits for the fifo), and those of kiln bundle.
 from builder_attack import *
 
 busybox = busybox_layer()

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-# slow: every way into kiln for each of sixty archives
+# slow
 # kaniko CVE-2026-28406, go-archive CVE-2026-17106: entries of a tar that are named, linked or sized so
 # that unpacking leaves the root; in images from files, from a registry, in ADD and in contexts.
+# Seen to fail with the refusal of ".." taken out of TarReader::clean() and RESOLVE_IN_ROOT out of
+# try_open_in_root(): 1, 3, 4, 6 and on, and apply_fuzz_test.cc; with the bound on extension headers taken out: that one.
 from builder_attack import *
 
 import_base()
@@ -91,6 +93,7 @@ def attempts(name, tar):
             for rootfs in ('overlay', 'copy'):
                 yield 'bundle of it (%s)' % rootfs, Measured('bundle', '--rootfs', rootfs, tag, T + '/bundle', '--', '/bin/true')
                 kiln('bundle', '--rm', T + '/bundle')
+        if name == 'a relative link, and a file through it':
             # A store of its own: without overlay.
             kiln('load', '-i', T + '/load.tar', env={'KILN_STORE': T + '/copies'})
             write(T + '/ctx/Dockerfile', use)
@@ -109,7 +112,7 @@ def attempts(name, tar):
 
 
 OFTEN = {'a name with ..', 'a relative link, and a file through it', 'a hard link through a link', 'a whiteout through a link', 'entries that change their type', 'overlay attributes', 'the root as a link'}
-CLEAR = ('tar at byte', 'leads nowhere', ' is a file', 'no tar', 'device node', '.wh.', 'No such file', 'Not a directory', 'no Dockerfile', 'not found', 'mount point', 'not a regular file', 'Too many levels', 'does not name', 'no manifest', 'could not be started', 'sha256:')
+CLEAR = ('tar at byte', 'leads nowhere', ' is a file', 'no tar', 'device node', '.wh.', 'No such file', 'Not a directory', 'no Dockerfile', 'not found', 'mount point', 'not a regular file', 'Too many levels', 'does not name', 'no manifest', 'could not be started', 'sha256:', 'bytes of content')
 import_base(store=T + '/copies')
 worst = 0
 before = look()
@@ -117,7 +120,7 @@ for name, (entries, refusal) in hostile.items():
     wrong, refused = [], 0
     for how, r in attempts(name, archives[name]):
         worst = max(worst, r.memory)
-        if r.rc not in (0, 1) or MARK in r.out + r.err or r.memory > 160 << 20 or r.seconds > 30:
+        if r.rc not in (0, 1) or MARK in r.out + r.err or r.memory > 160 << 20 or r.seconds > 40:
             wrong.append((how, str(r)))
         if r.rc == 1 and not (refusal and refusal in r.err) and not any(c in r.err for c in CLEAR):
             wrong.append((how, 'an unclear refusal', str(r)))

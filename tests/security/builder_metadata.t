@@ -2,6 +2,9 @@
 # containerd CVE-2026-53488 and others, GHSA-77vh-xpmg-72qh: what an image says about
 # itself is hostile input: labels that steer a runtime, users that are numbers by accident, names that
 # are paths, documents without end or in circles, text that steers a terminal.
+# Seen to fail with steers_a_runtime() always false: 2; with numbers read as strtoul does: 8 to 46; with
+# printable() and json_text() letting everything stand: 86 to 111; without a bound on nested indexes: 139;
+# without O_NONBLOCK and the question for a regular file in LayoutSource::open(): the layout with a fifo.
 import os
 from builder_attack import *
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # CVE-2024-1753, CVE-2024-9675, CVE-2024-11218, BuildKit CVE-2024-23651 and CVE-2024-23652: sources,
 # targets and ids of RUN --mount, and the clean-up of mount points, taken as paths of the host.
+# Seen to fail with ids of caches taken as names of directories: 2 to 4; with RESOLVE_IN_ROOT taken out of
+# try_open_in_root(): 6 to 13; with stubs removed by their path and not by inode under the directory that was
+# held: 14, 15, 17. What is raced for at the end is vessel's resolver, taken out in raced_mount_target.t.
 from builder_attack import *
 
 root = base_root()
