@@ -1,7 +1,7 @@
 // Thousands of hostile tars applied beside a watched directory: whatever an archive says, nothing
 // outside the root is read, made, linked or changed (kaniko CVE-2026-28406, go-archive
-// CVE-2026-17106). Seen to fail with RESOLVE_IN_ROOT taken out of try_open_in_root(), and with the
-// check of ".." taken out of TarReader::clean() together with it.
+// CVE-2026-17106). Seen to fail in the second round with RESOLVE_IN_ROOT taken out of
+// try_open_in_root() and the refusal of ".." out of TarReader::clean().
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -146,7 +146,7 @@ TEST_CASE("no tar leaves the directory that it is applied to") {
   const auto before = sandbox.seen();
   Fd root = sandbox.fresh_root();
   unsigned applied = 0;
-  for (unsigned round = 0; round < 4000; ++round) {
+  for (unsigned round = 0; round < 2000; ++round) {
     CAPTURE(round);
     // Some come onto what the ones before them made, as layers do.
     if (round % 7 == 0) root = sandbox.fresh_root();
@@ -165,5 +165,5 @@ TEST_CASE("no tar leaves the directory that it is applied to") {
     const auto after = sandbox.seen();
     REQUIRE(after == before);
   }
-  CHECK(applied > 500);  // or the tars would not say much
+  CHECK(applied > 250);  // or the tars would not say much
 }

@@ -2,7 +2,7 @@
 # BuildKit CVE-2026-33747: addresses, references and sub-directories of git sources read by a shell, or
 # as options of git. Whatever a Dockerfile or an operand says there, nothing of it runs.
 # Seen to fail with the refusal of references that begin with a dash and "--" before operands taken out: 2; with
-# git started through a shell: 2 and on.
+# git started through a shell: 2, 4 and 8.
 import socket
 from builder_attack import *
 

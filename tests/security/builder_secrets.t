@@ -2,8 +2,7 @@
 # BuildKit CVE-2023-26054: credentials in logs, history, configuration, provenance. Secrets of --secret,
 # users and passwords of URLs, of registries and of proxies reach whom they are for and nobody else.
 # Seen to fail with without_credentials() returning what it was given and git having the address as it was
-# written: 9 to 14, 16 to 41 and 50; with a secret of the environment in the key of its step, and the files of
-# secrets left where they were: 1 to 8.
+# written: 9 to 14, 16 to 41 and 50; with a secret of the environment in the key of its step: 1 to 4.
 import base64, http.server
 from builder_attack import *
 
