@@ -113,8 +113,9 @@ std::string zsh() {
       ")\"})\n  compadd -a names\n}\n"
       "_kiln() {\n  local curcontext=$curcontext state line\n  local -a verbs\n  verbs=(\n";
   for_visible([&](const Verb& v) {
-    out += "    '" + std::string(v.name) + ":" + quoted(quoted(v.summary, ":", '\\'), "'", '\\') +
-           "'\n";
+    // In double quotes, as texts have apostrophes.
+    out += "    \"" + std::string(v.name) + ":" +
+           quoted(quoted(v.summary, ":", '\\'), "\"$`", '\\') + "\"\n";
   });
   out +=
       "  )\n  _arguments -C '--store[where images are kept]:directory:_files -/' "
@@ -123,7 +124,6 @@ std::string zsh() {
   for_visible([&](const Verb& v) {
     out += "      " + std::string(v.name) + ") _arguments -s";
     for (const Option* o : options_of(v)) {
-      // In double quotes, as help texts have apostrophes.
       const std::string help = quoted(quoted(o->help, "[]:", '\\'), "\"$`", '\\');
       const std::string argument =
           o->argument.empty()
