@@ -39,7 +39,8 @@ const char* name_of(Level level) {
 // JSON string and Go's %q agree on the escapes used here.
 void append_quoted(std::string& out, std::string_view text) {
   out += '"';
-  for (char c : text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
     switch (c) {
       case '"':
         out += "\\\"";
@@ -57,10 +58,14 @@ void append_quoted(std::string& out, std::string_view text) {
         out += "\\r";
         break;
       default:
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+        // Terminals obey U+0080 to U+009F as they do the controls of ASCII.
+        const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : '\0');
+        const bool c1 = c == '\xc2' && next >= 0x80 && next < 0xa0;
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c1) {
           char code[8];
-          std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(c));
+          std::snprintf(code, sizeof code, "\\u%04x", c1 ? next : static_cast<unsigned>(c));
           out += code;
+          i += c1 ? 1 : 0;
         } else {
           out += c;
         }

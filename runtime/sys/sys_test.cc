@@ -77,6 +77,8 @@ TEST_CASE("log lines are what logrus writes") {
         R"(time="T" level=error msg="a \"b\"\n\\")");
   CHECK(log::format_line(true, "T", Level::warning, "a\x01") ==
         "{\"level\":\"warning\",\"msg\":\"a\\u0001\",\"time\":\"T\"}");
+  CHECK(log::format_line(true, "T", Level::warning, "\xc2\x9b\xc2\xa9") ==
+        "{\"level\":\"warning\",\"msg\":\"\\u009b\xc2\xa9\",\"time\":\"T\"}");
   std::string stamp = log::now(true);
   CHECK(stamp.size() == 30);
   CHECK(stamp.back() == 'Z');
