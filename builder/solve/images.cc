@@ -1,9 +1,11 @@
 #include "builder/solve/images.hh"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
@@ -57,8 +59,12 @@ void copy_blob(Store& store, int blobs, const oci::Descriptor& blob) {
   if (store.hold(blob.digest)) return;
   const std::string name =
       std::string(blob.digest.algorithm()) + "/" + std::string(blob.digest.hex());
-  const Fd file(openat(blobs, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!file) throw SysError("open blob " + blob.digest.text());
+  // Somebody else's directory: a fifo there must not stop us.
+  const Fd file(openat(blobs, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  struct stat status {};
+  if (!file || fstat(file.get(), &status) != 0) throw SysError("open blob " + blob.digest.text());
+  if (!S_ISREG(status.st_mode))
+    throw Error("blob " + blob.digest.text() + " is not a regular file");
   FdSource source(file.get());
   BlobWriter writer = store.new_blob(blob.digest.algorithm());
   std::vector<std::byte> buffer(size_t{1} << 20);
@@ -67,9 +73,12 @@ void copy_blob(Store& store, int blobs, const oci::Descriptor& blob) {
   writer.finish(blob.digest, static_cast<uint64_t>(blob.size));
 }
 
-// Everything below `top`, children first, so that a manifest is never there without its blobs.
-void copy_reachable(Store& store, int blobs, const oci::Descriptor& top, int depth) {
+// Everything below `top`, children first, so that a manifest is never there without its blobs. Each
+// once: indexes that name an index many times would multiply with their depth.
+void copy_reachable(Store& store, int blobs, const oci::Descriptor& top, int depth,
+                    std::set<oci::Digest>& seen) {
   if (depth > 4) throw Error("image indexes are nested too deeply");
+  if (!seen.insert(top.digest).second) return;
   const bool index =
       top.media_type == oci::media::index || top.media_type == oci::media::docker_manifest_list;
   const bool manifest =
@@ -77,12 +86,13 @@ void copy_reachable(Store& store, int blobs, const oci::Descriptor& top, int dep
   if (index || manifest) {
     const std::string name =
         std::string(top.digest.algorithm()) + "/" + std::string(top.digest.hex());
-    const std::string text = read_file_at(blobs, name, document_limit);
+    const auto text = read_file_in_root(blobs, name, document_limit);
+    if (!text) throw Error("blob " + top.digest.text() + " is not there");
     if (index) {
-      for (const auto& m : oci::read_index(text, top.digest.text()).manifests)
-        copy_reachable(store, blobs, m, depth + 1);
+      for (const auto& m : oci::read_index(*text, top.digest.text()).manifests)
+        copy_reachable(store, blobs, m, depth + 1, seen);
     } else {
-      const oci::Manifest m = oci::read_manifest(text, top.digest.text());
+      const oci::Manifest m = oci::read_manifest(*text, top.digest.text());
       copy_blob(store, blobs, m.config);
       for (const auto& layer : m.layers) copy_blob(store, blobs, layer);
     }
@@ -104,8 +114,9 @@ oci::Descriptor import_layout(Store& store, const std::string& where) {
   }
   const Fd root(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) throw SysError("open OCI layout " + directory);
-  const oci::Index index = oci::read_index(read_file_at(root.get(), "index.json", document_limit),
-                                           directory + "/index.json");
+  const auto text = read_file_in_root(root.get(), "index.json", document_limit);
+  if (!text) throw Error("OCI layout " + directory + " has no index.json");
+  const oci::Index index = oci::read_index(*text, directory + "/index.json");
   std::vector<oci::Descriptor> found;
   for (const oci::Descriptor& d : index.manifests) {
     const auto name = d.annotations.find(ref_name_annotation);
@@ -122,7 +133,8 @@ oci::Descriptor import_layout(Store& store, const std::string& where) {
     throw Error("OCI layout " + directory + " has several images: name one as " + directory +
                 ":TAG or @DIGEST");
   const Fd blobs = open_dir_at(root.get(), "blobs");
-  copy_reachable(store, blobs.get(), found.front(), 0);
+  std::set<oci::Digest> seen;
+  copy_reachable(store, blobs.get(), found.front(), 0, seen);
   oci::Descriptor top = found.front();
   top.annotations.clear();
   return top;
