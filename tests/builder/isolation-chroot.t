@@ -6,12 +6,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from build_case import *
 from rootless_case import processes, wait_until
 
-import_base()
 EPOCH = {'SOURCE_DATE_EPOCH': '1700000000'}
+os.environ.update(EPOCH)  # the base is to be the same in both stores, whenever it gets there
+import_base()
 # As in a container whose seccomp profile forbids namespaces: no CAP_SYS_ADMIN, no user namespace.
 WRAP = ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin']
 other = T + '/other-store'
 import_base(store=other)
+del os.environ['SOURCE_DATE_EPOCH']
 
 
 def chroot(where, *options, env=None):

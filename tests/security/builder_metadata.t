@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# slow
 # containerd CVE-2026-53488 and others, GHSA-77vh-xpmg-72qh: what an image says about
 # itself is hostile input: labels that steer a runtime, users that are numbers by accident, names that
 # are paths, documents without end or in circles, text that steers a terminal.
