@@ -123,6 +123,7 @@ ImageUser look_up_user(std::string_view text, const UserDatabase& database) {
     user.gid = find_group(database, text.substr(colon + 1));
     user.additional_gids.clear();
   }
+  user.additional_gids.insert(user.additional_gids.begin(), user.gid);
   return user;
 }
 

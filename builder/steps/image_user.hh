@@ -19,7 +19,10 @@ struct UserDatabase {
 struct ImageUser {
   uint32_t uid = 0;
   uint32_t gid = 0;
-  std::vector<uint32_t> additional_gids;  // groups that list the user; empty when a group was given
+  // The primary group, and unless a group was given those that list the user. Without the primary
+  // group among them a set-group-id program drops it for good, and with it what modes like 0707
+  // deny to that group (CVE-2022-36109, CVE-2023-25173).
+  std::vector<uint32_t> additional_gids;
   std::string home = "/";
 };
 

@@ -21,14 +21,16 @@ TEST_CASE("users by name and number") {
   CHECK(app.uid == 1000);
   CHECK(app.gid == 1001);
   CHECK(app.home == "/home/app");
-  CHECK(app.additional_gids == std::vector<uint32_t>{50, 10});
+  CHECK(app.additional_gids == std::vector<uint32_t>{1001, 50, 10});
   CHECK(look_up_user("1000", database).gid == 1001);
   CHECK(look_up_user("4242", database).gid == 0);
   CHECK(look_up_user("12", database).uid == 77);  // a user of that name
   const ImageUser pair = look_up_user("app:staff", database);
   CHECK(pair.gid == 50);
-  CHECK(pair.additional_gids.empty());
+  CHECK(pair.additional_gids == std::vector<uint32_t>{50});
   CHECK(look_up_user("5:6", {}).gid == 6);
+  CHECK(look_up_user("5:6", {}).additional_gids == std::vector<uint32_t>{6});
+  CHECK(look_up_user("", {}).additional_gids == std::vector<uint32_t>{0});
 }
 
 TEST_CASE("what no user is") {

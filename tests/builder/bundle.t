@@ -31,7 +31,7 @@ for r in "${runtimes[@]}"; do
   works "$r" || { skip "$b runs an image" 'pure cgroup hierarchy'; continue; }
   for rootfs in overlay copy; do
     out=$("$KILN" run --rm --rootfs $rootfs --runtime "$r" --hostname box -e A=1 -e B=two -u app -w /srv/dir base:1 sh -c 'id; hostname; echo $A$B $HOME; pwd; cat /etc/hostname; exit 7' 2>"$T/err"); rc=$?
-    is "$rc|$out" "7|uid=1000(app) gid=1001(app) groups=29(audio)
+    is "$rc|$out" "7|uid=1000(app) gid=1001(app) groups=29(audio),1001(app)
 box
 1two /home/app
 /srv/dir
