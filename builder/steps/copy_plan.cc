@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "builder/dockerfile/ignore.hh"
 #include "builder/sys/error.hh"
 
 namespace kiln {
@@ -189,17 +190,49 @@ class Planner {
     return entries;
   }
 
+  // What a pattern with "**", any number of directories, names below `root`: of a directory that
+  // matches and of what is in it the directory alone.
+  std::vector<std::string> expand_deep(const std::string& root, std::string_view pattern) const {
+    // Only below the directories in front of the first wildcard can anything match.
+    std::string fixed;
+    for (size_t slash;
+         (slash = pattern.find('/')) != pattern.npos && !has_wildcard(pattern.substr(0, slash));
+         pattern.remove_prefix(slash + 1))
+      fixed = join_path(fixed, pattern.substr(0, slash));
+    const auto top = tree_.stat(join_path(root, fixed), true);
+    if (!top || top->entry.type != FileType::directory) return {};
+    const dockerfile::PathPattern deep(pattern);
+    std::vector<std::string> found;
+    std::set<std::string, std::less<>> whole;  // directories that matched
+    for (const ContextEntry& e : tree_.walk(top->entry.path)) {
+      std::string_view rest = e.entry.path;
+      rest.remove_prefix(top->entry.path.size());
+      if (rest.starts_with('/')) rest.remove_prefix(1);
+      if (rest.empty()) continue;
+      std::string_view above = parent_path(rest);
+      while (!above.empty() && !whole.contains(above)) above = parent_path(above);
+      if (!above.empty() || !deep.matches(rest)) continue;
+      if (e.entry.type == FileType::directory) whole.emplace(rest);
+      found.push_back(join_path(root, join_path(fixed, rest)));
+    }
+    return found;
+  }
+
   // --parents: the path of each match below the root, or below the "/./" pivot, is kept.
   void add_with_parents(const std::string& source) {
     const size_t pivot = source.find("/./");
-    const std::string root = clean(pivot == std::string::npos ? "" : source.substr(0, pivot));
+    std::string root = clean(pivot == std::string::npos ? "" : source.substr(0, pivot));
     const std::string pattern = pivot == std::string::npos ? source : source.substr(pivot + 3);
     if (!root.empty()) {
       const auto r = tree_.stat(root, true);
       if (!r || r->entry.type != FileType::directory) missing(root);
+      root = r->entry.path;  // as matches will begin, should a link be in it
     }
     const std::string whole = root.empty() ? clean(pattern) : root + "/" + clean(pattern);
-    for (const std::string& match : has_wildcard(whole) ? tree_.expand(whole) : expand(whole)) {
+    for (const std::string& match : whole.find("**") != whole.npos
+                                        ? expand_deep(root, clean(pattern))
+                                    : has_wildcard(whole) ? tree_.expand(whole)
+                                                          : expand(whole)) {
       const auto entry = tree_.stat(match, false);
       if (!entry) missing(source);
       std::string kept = match;
