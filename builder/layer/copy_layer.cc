@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -76,6 +77,43 @@ void CopyLayer::add_borrowed_tree(const Context& tree, const std::string& source
     }
     if (rest.empty() && destination_exists) continue;
     put(join_path(destination, rest), {&entry, nullptr, &tree, kept});
+  }
+}
+
+void CopyLayer::add_archive(const Context& tree, std::vector<ContextEntry> entries,
+                            const LayerIndex& listed, const std::string& destination,
+                            const CopyRewrite& rewrite, const MergedIndex& base,
+                            const Entry& implied) {
+  const auto is_implied = [&](const ContextEntry& e) {
+    if (e.entry.type != FileType::directory) return false;
+    const IndexEntry* found = listed.find(e.entry.path);
+    return found == nullptr || found->type != FileType::directory;
+  };
+  if (std::ranges::none_of(entries, is_implied)) {
+    add_tree(tree, "", std::move(entries), destination, rewrite, true);
+    return;
+  }
+  const CopyRewrite* kept = &rewrites_.emplace_back(rewrite);
+  std::map<std::string, std::string, std::less<>> places = {{"", destination}};  // of directories
+  for (const ContextEntry& entry : trees_.emplace_back(std::move(entries))) {
+    const std::string& path = entry.entry.path;
+    std::string place = join_path(places.find(parent_path(path))->second, base_name(path));
+    if (is_implied(entry)) {
+      if (base.lookup(place)) {
+        const auto there = base.resolve(place);
+        if (!there) throw SysError("/" + place, there.error());
+        if (there->type != WalkNode::Type::directory)
+          throw Error("/" + place + " is a file in the image, not a directory");
+        place = there->path;
+      } else {
+        Entry made = implied;
+        made.path = place;
+        add_directory(made);
+      }
+    } else {
+      put(place, {&entry, nullptr, &tree, kept});
+    }
+    if (entry.entry.type == FileType::directory) places.emplace(path, std::move(place));
   }
 }
 

@@ -54,6 +54,13 @@ class CopyLayer {
   void add_borrowed_tree(const Context& tree, const std::string& source,
                          std::span<const ContextEntry> entries, const std::string& destination,
                          const CopyRewrite& rewrite, bool destination_exists);
+  // The contents of an extracted archive, `entries` as Context::walk("") gave them. A directory
+  // that `listed`, the archive's index, lacks is only the parent of an entry: where `base` has one,
+  // also behind a link, it stays as it is; else it is made with the attributes of `implied`. Throws
+  // Error where `base` has something else.
+  void add_archive(const Context& tree, std::vector<ContextEntry> entries, const LayerIndex& listed,
+                   const std::string& destination, const CopyRewrite& rewrite,
+                   const MergedIndex& base, const Entry& implied);
   // Literal content (a heredoc, a downloaded file that is small).
   void add_content(const Entry& entry, std::string content);
   // A directory that the base lacks (a parent of a destination, WORKDIR).

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "builder/layer/tar_reader.hh"
+#include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 
 namespace kiln {
@@ -72,6 +73,60 @@ TEST_CASE("names that are to look different become files of their own") {
   REQUIRE(found.size() == 2);
   CHECK(found[1].type == FileType::file);
   CHECK(found[1].uid == 7);
+}
+
+TEST_CASE("directories that an archive only implies") {
+  Directory directory;
+  for (const char* path : {"have", "have/in", "new", "link", "given"})
+    REQUIRE(mkdirat(directory.fd.get(), path, 0700) == 0);
+  for (const char* path : {"have/in/f", "new/f", "link/f", "given/f"})
+    write_file_atomic(directory.fd.get(), path, "content");
+  const Context tree = Context::open(directory.path);
+  const auto index = [](const std::vector<IndexEntry>& entries) {
+    LayerIndex out;
+    for (const IndexEntry& e : entries) out.add(e);
+    out.sort();
+    return out;
+  };
+  const LayerIndex listed = index({{.path = "have/in/f"},
+                                   {.path = "new/f"},
+                                   {.path = "link/f"},
+                                   {.path = "given", .type = FileType::directory},
+                                   {.path = "given/f"}});
+  MergedIndex base;
+  base.push(std::make_shared<const LayerIndex>(
+      index({{.path = "x", .type = FileType::directory},
+             {.path = "x/have", .type = FileType::directory},
+             {.path = "x/link", .type = FileType::symlink, .link = "/real"},
+             {.path = "real", .type = FileType::directory},
+             {.path = "file"}})));
+  Entry implied;
+  implied.type = FileType::directory;
+  implied.mode = 0755;
+  implied.mtime = 42;
+  CopyLayer layer;
+  layer.add_archive(tree, tree.walk(""), listed, "x", {}, base, implied);
+  const auto found = entries_of(layer);
+  std::vector<std::string> paths;
+  paths.reserve(found.size());
+  for (const Entry& e : found) paths.push_back(e.path);
+  CHECK(paths == std::vector<std::string>{"real/f", "x/given", "x/given/f", "x/have/in",
+                                          "x/have/in/f", "x/new", "x/new/f"});
+  CHECK(found[1].mode == 0700);
+  CHECK(found[5].mode == 0755);
+  CHECK(found[5].mtime == 42);
+
+  CopyLayer over_a_file;
+  MergedIndex other;
+  other.push(std::make_shared<const LayerIndex>(index({{.path = "new"}})));
+  CHECK_THROWS_WITH(over_a_file.add_archive(tree, tree.walk(""), listed, "", {}, other, implied),
+                    "/new is a file in the image, not a directory");
+
+  MergedIndex dangling;
+  dangling.push(std::make_shared<const LayerIndex>(
+      index({{.path = "new", .type = FileType::symlink, .link = "/nowhere"}})));
+  CHECK_THROWS_AS(over_a_file.add_archive(tree, tree.walk(""), listed, "", {}, dangling, implied),
+                  SysError);
 }
 
 }  // namespace kiln

@@ -6,6 +6,7 @@
 
 #include "builder/dockerfile/ignore.hh"
 #include "builder/layer/decompress.hh"
+#include "builder/layer/layer_index.hh"
 #include "builder/layer/tar_reader.hh"
 #include "builder/solve/stage_run.hh"
 #include "builder/steps/mode_change.hh"
@@ -92,7 +93,7 @@ class Extracted {
     const Fd into = open_dir_at(parent_.get(), name_);
     ApplyOptions options;
     options.kind = ApplyOptions::Kind::archive;
-    apply_tar(*plain, into.get(), options);
+    listed_ = apply_tar(*plain, into.get(), options).index;
     tree_.emplace(open_dir_at(parent_.get(), name_), "archive " + file.entry.path);
   }
   ~Extracted() {
@@ -105,11 +106,13 @@ class Extracted {
   Extracted(const Extracted&) = delete;
   Extracted& operator=(const Extracted&) = delete;
   const Context& tree() const { return *tree_; }
+  const LayerIndex& listed() const { return listed_; }  // what the archive has entries for
 
  private:
   Fd parent_;
   std::string name_;
   std::optional<Context> tree_;
+  LayerIndex listed_;
 };
 
 }  // namespace
@@ -347,16 +350,15 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
     layer.add_directory(entry);
   }
   // What is extracted or checked out goes into a directory, whatever the destination looks like.
+  Entry made;  // a directory that no source is the model of
+  made.path = plan.destination;
+  made.type = FileType::directory;
+  made.mode = attributes.mode ? attributes.mode->apply(0755, true) : 0755;
+  made.uid = attributes.owner ? attributes.owner->uid : 0;
+  made.gid = attributes.owner ? attributes.owner->gid : 0;
+  made.mtime = now;
   const auto need_destination = [&] {
-    if (plan.destination.empty() || base.lookup(plan.destination)) return;
-    Entry entry;
-    entry.path = plan.destination;
-    entry.type = FileType::directory;
-    entry.mode = attributes.mode ? attributes.mode->apply(0755, true) : 0755;
-    entry.uid = attributes.owner ? attributes.owner->uid : 0;
-    entry.gid = attributes.owner ? attributes.owner->gid : 0;
-    entry.mtime = now;
-    layer.add_directory(entry);
+    if (!plan.destination.empty() && !base.lookup(plan.destination)) layer.add_directory(made);
   };
   std::vector<std::unique_ptr<Extracted>> archives;
   const auto extract_into = [&](const Context& from, const ContextEntry& file,
@@ -375,7 +377,8 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
       for (ContextEntry& e : entries)
         if (e.entry.type != FileType::symlink)
           e.entry.mode = attributes.mode->apply(e.entry.mode, e.entry.type == FileType::directory);
-    layer.add_tree(tar, "", std::move(entries), destination, own, true);
+    layer.add_archive(tar, std::move(entries), archives.back()->listed(), destination, own, base,
+                      made);
   };
   for (const CopyItem& item : plan.items) {
     if (item.directory)
