@@ -193,6 +193,7 @@ class Node:
         self.mtime, self.link, self.data = int(m.mtime), m.linkname, data
         self.xattrs = {k[13:]: v for k, v in m.pax_headers.items() if k.startswith('SCHILY.xattr.')}
         self.rdev = (m.devmajor, m.devminor) if self.kind in 'cb' else None
+        self.inode = object()  # hard links have that of what they were made of
 
     @property
     def text(self):
