@@ -8,6 +8,7 @@
 
 #include "runtime/cgroup/files.hh"
 #include "runtime/sys/error.hh"
+#include "runtime/sys/mountinfo.hh"
 
 namespace vessel {
 
@@ -28,21 +29,6 @@ std::string key_of_name(std::string_view name) {
   for (std::string_view part : split(name, ","))
     if (!is_controller(part)) return "name=" + std::string(name);
   return std::string(name);
-}
-
-// mountinfo writes space, tab, newline and backslash as \ooo.
-std::string unescape(std::string_view text) {
-  std::string plain;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
-                                 (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      plain += text[i];
-    }
-  }
-  return plain;
 }
 
 }  // namespace
@@ -73,7 +59,7 @@ std::vector<Hierarchy> hierarchies_of_mountinfo(std::string_view mountinfo) {
     auto left = split(line.substr(0, dash), " ");
     auto right = split(line.substr(dash + 3), " ");
     if (left.size() < 6 || right.size() < 3) continue;
-    Hierarchy hierarchy{"", unescape(left[4]), unescape(left[3])};
+    Hierarchy hierarchy{"", unescape_mountinfo(left[4]), unescape_mountinfo(left[3])};
     if (right[0] == "cgroup") {
       // The superblock's options list the controllers among rw, xattr, release_agent=…
       for (std::string_view option : split(right[2], ",")) {

@@ -9,6 +9,7 @@
 #include "runtime/sys/error.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/log.hh"
+#include "runtime/sys/mountinfo.hh"
 #include "runtime/sys/number.hh"
 #include "runtime/sys/process.hh"
 #include "runtime/sys/socket.hh"
@@ -114,4 +115,14 @@ TEST_CASE("dates are read and written as RFC 3339 has them") {
   for (const char* bad : {"", "2026-11", "2026-13-01", "2026-11-28 13:26:42", "2026-11-28T24:00:00",
                           "2026-11-28T13:26:42.", "2026-11-28T13:26:42+1:00", "26-11-28T00:00:00Z"})
     CHECK_FALSE(read_date(bad));
+}
+
+TEST_CASE("mountinfo: fields, and names with spaces") {
+  const auto fields = mountinfo_fields(
+      "36 35 98:0 /mnt1 /mnt\\0402\\134x rw,noatime master:1 - ext3 /dev/root rw,errors=continue");
+  REQUIRE(fields.size() == 11);
+  CHECK(fields[3] == "/mnt1");
+  CHECK(unescape_mountinfo(fields[4]) == "/mnt 2\\x");
+  CHECK(unescape_mountinfo("a\\b\\09") == "a\\b\\09");  // no escapes
+  CHECK(mountinfo_fields("").empty());
 }
