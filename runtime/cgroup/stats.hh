@@ -70,6 +70,25 @@ struct RdmaStats {
   uint32_t hca_handles = 0, hca_objects = 0;  // UINT32_MAX: no limit
 };
 
+struct IntelRdtStats {
+  struct CacheInfo {
+    std::string cbm_mask;
+    uint64_t min_cbm_bits = 0, num_closids = 0;
+  };
+  struct BandwidthInfo {
+    uint64_t granularity = 0, delay_linear = 0, least = 0, num_closids = 0;
+  };
+  struct Traffic {  // bytes of one L3 domain since the group was made
+    uint64_t total = 0, local = 0;
+  };
+  std::optional<CacheInfo> cache;          // where the host has L3 allocation
+  std::optional<BandwidthInfo> bandwidth;  // where it has memory bandwidth allocation
+  std::string cache_schema_root, cache_schema, bandwidth_schema_root, bandwidth_schema;
+  std::vector<std::string> schemata;
+  std::optional<std::vector<Traffic>> traffic;     // where it is monitored; by L3 domain
+  std::optional<std::vector<uint64_t>> occupancy;  // bytes of cache; by L3 domain
+};
+
 struct CgroupStats {
   CpuStats cpu;
   std::optional<CpusetStats> cpuset;  // v1 only, as runc
@@ -78,6 +97,7 @@ struct CgroupStats {
   BlkioStats blkio;
   std::map<std::string, HugetlbStats> hugetlb;  // by page size, "2MB"
   std::vector<RdmaStats> rdma_current, rdma_limit;
+  std::optional<IntelRdtStats> intel_rdt;  // from Resctrl::stats
 };
 
 // The value of "data" in `{"type":"stats","id":…,"data":…}`, one line, fields in runc's order.

@@ -16,15 +16,16 @@ class Object {
     return raw(key, std::to_string(value));
   }
   Object& some(std::string_view key, uint64_t value) { return value ? put(key, value) : *this; }
-  Object& text(std::string_view key, std::string_view value) {
-    std::string quoted = "\"";
+  static std::string quoted(std::string_view value) {
+    std::string text = "\"";
     for (char c : value) {
       auto byte = static_cast<unsigned char>(c);
-      if (c == '"' || c == '\\') quoted += '\\';
-      if (byte >= 0x20) quoted += c;
+      if (c == '"' || c == '\\') text += '\\';
+      if (byte >= 0x20) text += c;
     }
-    return raw(key, quoted + "\"");
+    return text + "\"";
   }
+  Object& text(std::string_view key, std::string_view value) { return raw(key, quoted(value)); }
   Object& raw(std::string_view key, std::string_view json) {
     text_ += text_.size() > 1 ? ",\"" : "\"";
     text_.append(key).append("\":").append(json);
@@ -154,6 +155,43 @@ std::string blkio(const BlkioStats& s) {
   return object.done();
 }
 
+std::string intel_rdt(const IntelRdtStats& s) {
+  Object object;
+  auto text = [&](std::string_view key, const std::string& value) {
+    if (!value.empty()) object.text(key, value);
+  };
+  if (s.cache) {
+    Object info;
+    if (!s.cache->cbm_mask.empty()) info.text("cbm_mask", s.cache->cbm_mask);
+    info.some("min_cbm_bits", s.cache->min_cbm_bits).some("num_closids", s.cache->num_closids);
+    object.raw("l3_cache_info", info.done());
+  }
+  text("l3_cache_schema_root", s.cache_schema_root);
+  text("l3_cache_schema", s.cache_schema);
+  if (s.bandwidth)
+    object.raw("mem_bw_info", Object()
+                                  .some("bandwidth_gran", s.bandwidth->granularity)
+                                  .some("delay_linear", s.bandwidth->delay_linear)
+                                  .some("min_bandwidth", s.bandwidth->least)
+                                  .some("num_closids", s.bandwidth->num_closids)
+                                  .done());
+  text("mem_bw_schema_root", s.bandwidth_schema_root);
+  text("mem_bw_schema", s.bandwidth_schema);
+  if (!s.schemata.empty())
+    object.raw("schemata",
+               array(s.schemata, [](const std::string& line) { return Object::quoted(line); }));
+  if (s.traffic)
+    object.raw(
+        "mbm_stats", array(*s.traffic, [](const IntelRdtStats::Traffic& t) {
+          return Object().put("mbm_total_bytes", t.total).put("mbm_local_bytes", t.local).done();
+        }));
+  if (s.occupancy)
+    object.raw("cmt_stats", array(*s.occupancy, [](uint64_t bytes) {
+                 return Object().put("llc_occupancy", bytes).done();
+               }));
+  return object.done();
+}
+
 }  // namespace
 
 std::string stats_json(const CgroupStats& stats) {
@@ -170,7 +208,7 @@ std::string stats_json(const CgroupStats& stats) {
       .raw("pids", pids.done())
       .raw("blkio", blkio(stats.blkio))
       .raw("hugetlb", hugetlb.done())
-      .raw("intel_rdt", "{}")
+      .raw("intel_rdt", intel_rdt(stats.intel_rdt.value_or(IntelRdtStats{})))
       .raw("network_interfaces", "null")
       .done();
 }

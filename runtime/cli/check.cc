@@ -230,7 +230,8 @@ CheckReport check_bundle(const PlanOptions& options) {
   std::vector<std::string> warnings;
   try {
     const oci::Config config = oci::read_config(read_file(file), file);
-    const HostFacts facts = probe_host();
+    HostFacts facts = probe_host();
+    facts.resctrl = !find_resctrl(true).empty();
     warnings = try_plan(config, facts, options, problems).warnings;
     HostCheck(config, facts, options, problems).run();
   } catch (const oci::FormatError& e) {

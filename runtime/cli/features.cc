@@ -46,8 +46,7 @@ oci::Features runtime_features(std::string_view program_version) {
   s.known_flags = strings(seccomp_known_flags());
   s.supported_flags = strings(seccomp_supported_flags());
   l.apparmor = l.selinux = oci::EnabledFeature{true};
-  // Refused by create: no groups are made below /sys/fs/resctrl.
-  l.intel_rdt = oci::IntelRdtFeatures{false, false, false};
+  l.intel_rdt = oci::IntelRdtFeatures{true, true, true};
   l.memory_policy =
       oci::MemoryPolicyFeatures{names_of(memory_policy_modes), names_of(memory_policy_flags)};
   l.mount_extensions = oci::MountExtensions{oci::EnabledFeature{true}};

@@ -6,7 +6,8 @@ namespace vessel {
 
 std::string plan_text(const PlanOptions& options, bool json) {
   const std::string file = options.bundle + "/config.json";
-  const HostFacts facts = probe_host();
+  HostFacts facts = probe_host();
+  facts.resctrl = !find_resctrl(true).empty();
   const Plan plan = make_plan(oci::read_config(read_file(file), file), facts, options);
   return json ? plan_json(plan, facts) : plan_table(plan, facts);
 }

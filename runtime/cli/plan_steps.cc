@@ -189,7 +189,19 @@ class StepWriter {
     if (!plan_.hostname.empty()) add("settings", "hostname", plan_.hostname, "");
     if (!plan_.domainname.empty()) add("settings", "domainname", plan_.domainname, "");
     for (const auto& [path, value] : plan_.sysctl) add("settings", "sysctl", path, value);
-    if (plan_.intel_rdt) add("settings", "resctrl group", plan_.intel_rdt->clos_id, "");
+    if (const auto& rdt = plan_.intel_rdt) {
+      const std::string group = "/" + rdt->group;
+      add("settings", "resctrl group", group,
+          !rdt->named             ? "removed with the container"
+          : rdt->schemata.empty() ? "has to be there"
+                                  : "made, or its schemata have to match");
+      for (const std::string& line : rdt->schemata) add("settings", "resctrl schemata", line, "");
+      if (!rdt->mon_group.empty())
+        add("settings", "resctrl monitoring",
+            group == "/" ? "/mon_groups/" + rdt->mon_group
+                         : group + "/mon_groups/" + rdt->mon_group,
+            "");
+    }
   }
 
   void process() {

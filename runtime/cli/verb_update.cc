@@ -86,10 +86,16 @@ oci::Resources from_options(const Arguments& a) {
 }
 
 int update(const Globals& globals, const Arguments& arguments) {
-  for (const char* name : {"l3-cache-schema", "mem-bw-schema"})
-    if (arguments.given(name))
-      throw Error(std::string("--") + name +
-                  ": this host has no resctrl file system at /sys/fs/resctrl");
+  std::vector<std::string> schemata;
+  for (const char* name : {"l3-cache-schema", "mem-bw-schema"}) {
+    std::string line = arguments.value(name);
+    if (line.empty()) continue;
+    const bool bandwidth = *name == 'm';
+    if (line.find('\n') != line.npos || (bandwidth && !line.starts_with("MB:")))
+      throw UsageError("--" + std::string(name) + ": expected one line such as " +
+                       (bandwidth ? "MB:0=50" : "L3:0=ff") + ", got \"" + line + "\"");
+    schemata.push_back(std::move(line));
+  }
   std::string file = arguments.value("resources");
   oci::Resources resources;
   if (file.empty())
@@ -98,7 +104,7 @@ int update(const Globals& globals, const Arguments& arguments) {
     resources = oci::read_resources(read_all(Fd(::dup(STDIN_FILENO)), "standard input"), "stdin");
   else
     resources = oci::read_resources(read_file(file), file);
-  update_container(globals.root, arguments.operand(0), resources);
+  update_container(globals.root, arguments.operand(0), resources, schemata);
   return 0;
 }
 

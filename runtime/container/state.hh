@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "runtime/cgroup/cgroup.hh"
+#include "runtime/cgroup/resctrl.hh"
 #include "runtime/sys/fd.hh"
 
 namespace vessel {
@@ -37,6 +38,7 @@ struct StateRecord {
   pid_t creator = 0;           // the vessel that is creating it
   uint64_t pid_namespace = 0;  // inode of the one in which these pids count
   CgroupRecord cgroup;
+  std::optional<ResctrlRecord> resctrl;
   uint64_t private_namespaces = 0;  // CLONE_NEW* of those that are not the creator's
   bool rootless = false;
   bool has_process = true;  // else `start` is an error

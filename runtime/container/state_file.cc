@@ -15,11 +15,16 @@ struct Cgroups {
   CgroupRecord record;
 };
 
+struct ResctrlGroup {
+  ResctrlRecord record;
+};
+
 // The file as it lies on disk.
 struct StateFile {
   int format = format_version;
   std::string phase;
   Cgroups cgroup;
+  std::optional<ResctrlGroup> resctrl;
   StateRecord record;
 };
 
@@ -47,6 +52,14 @@ void describe(V& v, oci::Described<V, Cgroups>& c) {
 }
 
 template <class V>
+void describe(V& v, oci::Described<V, ResctrlGroup>& g) {
+  v.required("group", g.record.group);
+  v.required("monGroup", g.record.mon_group);
+  v.required("made", g.record.made);
+  v.required("named", g.record.named);
+}
+
+template <class V>
 void describe(V& v, oci::Described<V, StateFile>& f) {
   auto& r = f.record;
   v.required("format", f.format);
@@ -64,6 +77,7 @@ void describe(V& v, oci::Described<V, StateFile>& f) {
   v.required("creator", r.creator);
   v.required("pidNamespace", r.pid_namespace);
   v.required("cgroup", f.cgroup);
+  v.field("resctrl", f.resctrl);
   v.required("namespaces", r.private_namespaces);
   v.required("rootless", r.rootless);
   v.required("hasProcess", r.has_process);
@@ -75,8 +89,11 @@ void describe(V& v, oci::Described<V, StateFile>& f) {
 }  // namespace
 
 std::string write_state(const StateRecord& record) {
+  std::optional<ResctrlGroup> resctrl;
+  if (record.resctrl) resctrl = ResctrlGroup{*record.resctrl};
   return oci::JsonWriter::write_document(
-      StateFile{format_version, name_of(record.phase), {record.cgroup}, record}, -1);
+      StateFile{format_version, name_of(record.phase), {record.cgroup}, std::move(resctrl), record},
+      -1);
 }
 
 StateRecord read_state_record(std::string_view text, std::string_view file) {
@@ -84,6 +101,7 @@ StateRecord read_state_record(std::string_view text, std::string_view file) {
   StateRecord record = std::move(read.record);
   record.phase = phase_of(read.phase);
   record.cgroup = std::move(read.cgroup.record);
+  if (read.resctrl) record.resctrl = std::move(read.resctrl->record);
   return record;
 }
 

@@ -17,6 +17,8 @@
 
 #include "runtime/sys/error.hh"
 #include "runtime/sys/fd.hh"
+#include "runtime/sys/file.hh"
+#include "runtime/sys/mountinfo.hh"
 
 namespace vessel {
 
@@ -100,12 +102,28 @@ HostFacts probe_host(const oci::Config* config) {
     facts.selinux = is_filesystem("/sys/fs/selinux", SELINUX_MAGIC);
   if (all || (process && !process->apparmor_profile.empty()))
     facts.apparmor = small_file("/sys/module/apparmor/parameters/enabled").starts_with('Y');
-  if (all || (linux_ && linux_->intel_rdt))
-    facts.resctrl = is_filesystem("/sys/fs/resctrl", rdtgroup_super_magic);
+  if (all || (linux_ && linux_->intel_rdt)) facts.resctrl = !find_resctrl(!all).empty();
   if (all || (linux_ && std::any_of(linux_->namespaces.begin(), linux_->namespaces.end(),
                                     [](const oci::Namespace& n) { return n.type == "time"; })))
     facts.time_namespace = access("/proc/self/timens_offsets", F_OK) == 0;
   return facts;
+}
+
+std::string find_resctrl(bool anywhere) {
+  // The kernel makes this directory when it and the processor have resctrl.
+  constexpr const char* usual = "/sys/fs/resctrl";
+  if (is_filesystem(usual, rdtgroup_super_magic)) return usual;
+  if (!anywhere || access(usual, F_OK) != 0) return {};
+  const std::string mounts = read_file("/proc/self/mountinfo");
+  for (size_t at = 0; at < mounts.size();) {
+    const size_t end = std::min(mounts.find('\n', at), mounts.size());
+    const std::string_view line(mounts.data() + at, end - at);
+    at = end + 1;
+    // "36 35 0:31 / /mnt/resctrl rw … - resctrl resctrl rw"
+    if (line.find(" - resctrl ") == line.npos) continue;
+    return unescape_mountinfo(mountinfo_fields(line).at(4));
+  }
+  return {};
 }
 
 void probe_cgroup_controllers(HostFacts& facts) {

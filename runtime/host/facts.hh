@@ -35,6 +35,10 @@ struct HostFacts {
 // Throws SysError when uname(2) or capget(2) fails.
 HostFacts probe_host(const oci::Config* config = nullptr);
 
+// Where a resctrl file system is mounted, empty when nowhere. `anywhere`: mountinfo is read when the
+// kernel has one and it is not at /sys/fs/resctrl.
+std::string find_resctrl(bool anywhere);
+
 // For `check` and `features`, which name what is missing; a plan does not need it.
 void probe_cgroup_controllers(HostFacts& facts);
 

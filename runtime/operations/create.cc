@@ -84,7 +84,6 @@ class Creation {
     if (plan_.process.args.empty() && request_.start_at_once)
       throw Error(bundle_ + "/config.json: process: is required to run a container");
     if (plan_.seccomp) require_usable_seccomp(*plan_.seccomp, plan_.seccomp_before_capabilities);
-    if (plan_.intel_rdt) throw Error("linux.intelRdt: not built in; `vessel features` says so");
     bool terminal = plan_.process.terminal;
     if (request_.detach && terminal && request_.console_socket.empty())
       throw Error("cannot allocate tty if vessel will detach without setting console socket");
@@ -119,9 +118,14 @@ class Creation {
   void make_cgroup() {
     cgroup_ = Cgroup::create(plan_.cgroup, plan_.id, facts_);
     record_.cgroup = cgroup_.record();
+    if (plan_.intel_rdt) {
+      resctrl_.emplace(Resctrl::open());
+      record_.resctrl = resctrl_->claim(*plan_.intel_rdt);
+    }
     // Before anything may live in it: `delete --force` after a crash must find it. A crash before
     // this leaves an empty cgroup, which it finds by the config (recover_cgroup).
     dir_->write(record_);
+    if (resctrl_) resctrl_->make(*plan_.intel_rdt, *record_.resctrl);
     cgroup_.apply(plan_.cgroup.resources);
     // On v2 the device program is attached at once, so it can be loaded while the child mounts.
     if (facts_.cgroup_layout != CgroupLayout::v2) cgroup_.apply_devices(plan_.cgroup.resources);
@@ -220,7 +224,11 @@ class Creation {
   void serve_child() {
     undo_hooks_ = !plan_.hooks.create_container.empty();
     Moments moments;
-    moments.cloned = [this](const Launched& init) { record_process(init); };
+    moments.cloned = [this](const Launched& init) {
+      // Inherited by what init clones: nothing of the container runs outside of the group.
+      if (resctrl_) resctrl_->enter(*record_.resctrl, init.pid());
+      record_process(init);
+    };
     moments.meanwhile = [this](const Launched&) { prepare_meanwhile(); };
     moments.console = [this](Fd master) {
       if (!request_.console_socket.empty()) {
@@ -265,6 +273,7 @@ class Creation {
     try {
       init_.reset();  // killed and reaped
       cgroup_.destroy();
+      if (resctrl_ && record_.resctrl) resctrl_->remove(*record_.resctrl, true);
     } catch (const std::exception& e) {
       log::write(log::Level::warning, std::string("clean up: ") + e.what());
     }
@@ -288,6 +297,7 @@ class Creation {
   std::optional<StateDir> dir_;
   StateRecord record_;
   Cgroup cgroup_;
+  std::optional<Resctrl> resctrl_;
   CgroupEntry entry_;
   Gate gate_;
   std::optional<Launched> init_;
@@ -296,6 +306,16 @@ class Creation {
   bool undo_hooks_ = false;  // runtime.md "Lifecycle": hooks of create failed, so poststop runs
   bool done_ = false;
 };
+
+// The group may be gone, and so may the mount: no reason to keep the container.
+void remove_resctrl_group(const StateRecord& record) {
+  if (!record.resctrl) return;
+  try {
+    Resctrl::open().remove(*record.resctrl, record.phase == Phase::creating);
+  } catch (const std::exception& e) {
+    log::write(log::Level::warning, std::string("remove the resctrl group: ") + e.what());
+  }
+}
 
 }  // namespace
 
@@ -328,6 +348,7 @@ void destroy_container(const StateDir& dir, const StateRecord& record, Cgroup& c
       throw Error("the container's init did not die within 10 s of SIGKILL");
   }
   cgroup.destroy();
+  remove_resctrl_group(record);
   std::vector<oci::Hook> poststop;
   if (record.has_poststop)
     poststop = oci::read_config(dir.read_config(), dir.path() + "/config.json").hooks.poststop;

@@ -133,6 +133,8 @@ class Exec {
   int serve_child(Launched& launched) {
     SeccompProgram program;
     Moments moments;
+    if (container_.record.resctrl)
+      moments.cloned = [&](const Launched& joiner) { enter_resctrl_group(joiner.pid()); };
     moments.meanwhile = [&](const Launched&) {
       if (seccomp_) program = compile_seccomp(*seccomp_);
     };
@@ -148,6 +150,15 @@ class Exec {
       return seccomp_ ? encode_program(program) : std::string();
     };
     return serve(launched, nullptr, plan_, container_.record.rootless, moments);
+  }
+
+  // As runc: a group that was taken away meanwhile does not lock the container.
+  void enter_resctrl_group(pid_t pid) {
+    try {
+      Resctrl::open().enter(*container_.record.resctrl, pid);
+    } catch (const std::exception& e) {
+      plan_.warnings.push_back(std::string("enter the resctrl group: ") + e.what());
+    }
   }
 
   void send_notify(const Launched& launched, int number) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "oci-spec/runtime_config.hh"
 #include "runtime/operations/create.hh"
@@ -26,7 +27,9 @@ void delete_container(const std::string& root, const std::string& id, bool force
 void pause_container(const std::string& root, const std::string& id);
 void resume_container(const std::string& root, const std::string& id);
 
+// `schemata`: lines for the resctrl group of a container that has linux.intelRdt.
 void update_container(const std::string& root, const std::string& id,
-                      const oci::Resources& resources);
+                      const oci::Resources& resources,
+                      const std::vector<std::string>& schemata = {});
 
 }  // namespace vessel

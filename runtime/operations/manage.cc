@@ -72,9 +72,16 @@ void resume_container(const std::string& root, const std::string& id) {
 }
 
 void update_container(const std::string& root, const std::string& id,
-                      const oci::Resources& resources) {
+                      const oci::Resources& resources, const std::vector<std::string>& schemata) {
   Container c = open_container(root, id, false);
   if (c.status == Status::stopped) throw Error("container not running");
+  if (!schemata.empty()) {
+    if (!c.record.resctrl)
+      throw Error(
+          "updating a non-existent Intel RDT configuration is not supported: the container "
+          "was created without linux.intelRdt");
+    Resctrl::open().write_schemata(*c.record.resctrl, schemata);
+  }
   Cgroup::open(c.record.cgroup).update(resources);
 }
 

@@ -229,8 +229,9 @@ void events(const std::string& root, const std::string& id, bool stats_once, int
   if (c.status == Status::stopped) throw Error("container with id " + id + " is not running");
   Cgroup cgroup = Cgroup::open(c.record.cgroup);
   auto line = [&] {
-    print("{\"type\":\"stats\",\"id\":\"" + id + "\",\"data\":" + stats_json(cgroup.stats()) +
-          "}\n");
+    CgroupStats stats = cgroup.stats();
+    if (c.record.resctrl) stats.intel_rdt = Resctrl::open().stats(*c.record.resctrl);
+    print("{\"type\":\"stats\",\"id\":\"" + id + "\",\"data\":" + stats_json(stats) + "}\n");
   };
   if (stats_once) return line();
   if (interval_ms <= 0) throw Error("duration interval must be greater than 0");

@@ -38,7 +38,6 @@ void take_over(oci::Config& config, Plan& plan) {
   if (!config.linux_) return;
   for (auto& [name, device] : config.linux_->net_devices)
     plan.net_devices.emplace(name, device.name.empty() ? name : std::move(device.name));
-  plan.intel_rdt = std::move(config.linux_->intel_rdt);
   plan.seccomp = std::move(config.linux_->seccomp);
   // An object without a default action and rules is how some callers write "no filter".
   if (plan.seccomp && plan.seccomp->default_action.empty()) plan.seccomp.reset();
@@ -61,6 +60,7 @@ Plan try_plan(oci::Config config, const HostFacts& facts, const PlanOptions& opt
   plan.rootfs = plan_rootfs(context, plan.namespaces);
   plan.cgroup = plan_cgroup(context, plan.namespaces);
   plan.sysctl = plan_sysctl(context, plan.namespaces);
+  plan.intel_rdt = plan_intel_rdt(context);
   if (config.process) {
     const NamespacePlan& n = plan.namespaces;
     plan.process = plan_process(*config.process, {config, context.linux_, facts, n.new_user,

@@ -238,6 +238,19 @@ struct CgroupPlan {
   oci::Resources resources;
 };
 
+// ---- cache and memory bandwidth (resctrl)
+// -----------------------------------------------------------
+
+struct IntelRdtPlan {
+  // The control group's directory below the mount; empty is the root, the default class of service.
+  std::string group;
+  // closID was given: a group of others, that has to be there when there are no schemata, and that
+  // outlives the container.
+  bool named = false;
+  std::vector<std::string> schemata;  // lines of its file, in the order in which they are written
+  std::string mon_group;              // below mon_groups; empty: not monitored by itself
+};
+
 // ---- all of it
 // ------------------------------------------------------------------------------------
 
@@ -253,7 +266,7 @@ struct Plan {
   std::string hostname, domainname;
   std::map<std::string, std::string> sysctl;       // path below /proc/sys -> value
   std::map<std::string, std::string> net_devices;  // host name -> name inside
-  std::optional<oci::IntelRdt> intel_rdt;
+  std::optional<IntelRdtPlan> intel_rdt;
   std::optional<oci::Seccomp> seccomp;
   // noNewPrivileges is false: the filter is loaded before capabilities are dropped.
   bool seccomp_before_capabilities = false;

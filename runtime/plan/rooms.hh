@@ -34,6 +34,7 @@ void plan_devices(const PlanContext& context, const NamespacePlan& namespaces, R
 CgroupPlan plan_cgroup(const PlanContext& context, const NamespacePlan& namespaces);
 std::map<std::string, std::string> plan_sysctl(const PlanContext& context,
                                                const NamespacePlan& namespaces);
+std::optional<IntelRdtPlan> plan_intel_rdt(const PlanContext& context);
 
 // The process: `gained` says that a user namespace gives it every capability at first.
 struct ProcessContext {

@@ -78,32 +78,12 @@ void check_net_devices(const PlanContext& context, const NamespacePlan& namespac
   }
 }
 
-void check_intel_rdt(const PlanContext& context) {
-  if (!context.linux_.intel_rdt) return;
-  const oci::IntelRdt& rdt = *context.linux_.intel_rdt;
-  if (!context.facts.resctrl)
-    context.problems.host("linux.intelRdt", "no resctrl file system is mounted on this host");
-  const std::string& id = rdt.clos_id;
-  if (id == "." || id == ".." || (id != "/" && id.find('/') != id.npos))
-    context.problems.config("linux.intelRdt.closID", "expected one name without \"/\", or \"/\"");
-  const auto one_line = [&](std::string path, const std::string& line) {
-    if (line.find('\n') != line.npos)
-      context.problems.config(std::move(path), "must not contain a newline");
-  };
-  one_line("linux.intelRdt.l3CacheSchema", rdt.l3_cache_schema);
-  one_line("linux.intelRdt.memBwSchema", rdt.mem_bw_schema);
-  if (!rdt.schemata) return;
-  for (size_t i = 0; i < rdt.schemata->size(); ++i)
-    one_line(at("linux.intelRdt.schemata", i), (*rdt.schemata)[i]);
-}
-
 }  // namespace
 
 void check_config(const PlanContext& context, const NamespacePlan& namespaces) {
   check_version(context);
   check_names(context, namespaces);
   check_net_devices(context, namespaces);
-  check_intel_rdt(context);
   if (context.config.annotations.contains(""))
     context.problems.config("annotations", "a key must not be empty");
   if (context.linux_.seccomp && !context.facts.kernel_at_least(5, 19) &&

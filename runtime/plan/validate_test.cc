@@ -68,19 +68,6 @@ TEST_CASE("network devices") {
         Texts{"host: linux.netDevices: moving network devices needs privileges"});
 }
 
-TEST_CASE("Intel RDT") {
-  HostFacts host = test_host();
-  CHECK(test_plan(R"("linux": {"intelRdt": {}})", host).problems ==
-        Texts{"host: linux.intelRdt: no resctrl file system is mounted on this host"});
-  host.resctrl = true;
-  CHECK(test_plan(R"("linux": {"intelRdt": {"closID": "/", "schemata": ["L3:0=1"]}})", host)
-            .problems.empty());
-  CHECK(test_plan(R"("linux": {"intelRdt": {"closID": "a/b", "schemata": ["L3:0=1\n"],
-      "memBwSchema": "MB:\n"}})",
-                  host)
-            .problems.size() == 3);
-}
-
 TEST_CASE("annotations and seccomp") {
   CHECK(test_plan(R"("annotations": {"": "x"})").problems.size() == 1);
   HostFacts old = test_host();

@@ -101,15 +101,32 @@ else:
 r = run(plain('true', netDevices={'nosuchdev9': {}}))
 check(r.code == 1 and 'nosuchdev9' in r.err, 'linux.netDevices.*: a missing one is named', r)
 
-RDT = {'closID': 'guaranteed', 'schemata': ['L3:0=f'], 'l3CacheSchema': 'L3:0=f',
+# The limits of a real host are its own, so a group there gets the root's. (What is written where is
+# a unit test on a fake tree: resctrl_test.cc.)
+RDT = {'closID': 'vessel-' + TAG, 'schemata': ['L3:0=f'], 'l3CacheSchema': 'L3:0=f',
        'memBwSchema': 'MB:0=20', 'enableMonitoring': True}
 if os.path.exists('/sys/fs/resctrl/schemata'):
-    r = run(plain('true', intelRdt=RDT))
-    check(r.code == 0 or 'linux.intelRdt' in r.err, 'linux.intelRdt: set, or a named error', r)
+    lines = [l.strip() for l in open('/sys/fs/resctrl/schemata')]
+    id = name()
+    r = vessel('run', '-d', '--bundle', bundle(plain('sleep 1000', intelRdt={'schemata': lines})), id)
+    tasks = open('/sys/fs/resctrl/%s/tasks' % id).read().split() if r.code == 0 else []
+    check(r.code == 0 and str(state(id)['pid']) in tasks, 'linux.intelRdt.schemata[]: a group of its own', (r, tasks))
+    vessel('delete', '--force', id)
+    check(not os.path.exists('/sys/fs/resctrl/' + id), 'linux.intelRdt: the group goes with the container')
+    r = run(plain('true', intelRdt={'closID': '/'}))
+    check(r.code == 0, 'linux.intelRdt.closID: the default class of service', r)
+    r = run(plain('true', intelRdt={'closID': 'vessel-none-' + TAG}))
+    check(r.code == 1 and 'linux.intelRdt.closID' in r.err, 'linux.intelRdt.closID: one that is missing', r)
 else:
-    r = run(plain('true', intelRdt=RDT))
-    check(r.code == 1 and 'linux.intelRdt' in r.err and left_over() == [],
-          'linux.intelRdt: without resctrl a named error', r)
+    for part in ('closID', 'schemata', 'l3CacheSchema', 'memBwSchema', 'enableMonitoring'):
+        r = run(plain('true', intelRdt={part: RDT[part]}))
+        check(r.code == 1 and 'linux.intelRdt: no resctrl file system is mounted' in r.err and
+              'CONFIG_X86_CPU_RESCTRL' in r.err and 'mount -t resctrl' in r.err and left_over() == [],
+              'linux.intelRdt.%s: without resctrl an error that says what it takes' % part, r)
+r = run(plain('true', intelRdt=RDT))
+check(r.code == 0 or 'linux.intelRdt' in r.err, 'linux.intelRdt: all of it set, or a named error', r)
+rdt = json.loads(vessel('features').out)['linux']['intelRdt']
+check(rdt == {'enabled': True, 'schemata': True, 'monitoring': True}, 'features: linux.intelRdt', rdt)
 
 # Carried along.
 c = plain('sleep 1000')
