@@ -29,7 +29,9 @@ Container open_for_exec(const ExecRequest& request) {
   if (c.status == Status::stopped) throw Error("cannot exec in a stopped container");
   if (c.status == Status::paused)
     throw Error("cannot exec in a paused container (use --ignore-paused to override)");
-  if (!c.init) throw Error("cannot exec in a container that is still being created");
+  // From a hook of create, or beside it: the root of its mount namespace is still the host's.
+  if (!c.init || c.record.phase == Phase::creating)
+    throw Error("cannot exec in a container that is still being created");
   return c;
 }
 

@@ -126,14 +126,42 @@ r = run(c)
 check(r.code == 1 and 'prestart hook 0 (/bin/sleep): timed out' in r.err, 'timeout', r)
 call = '%s --root %s state $(sed "s/.*\\"id\\":\\"\\([^\\"]*\\)\\".*/\\1/") >%s/called.' % (VESSEL, ROOT, OUT)
 c = config('true')
+c['process']['args'] = ['sleep', '1000']
 c['hooks'] = {k: [{'path': '/bin/sh', 'args': ['sh', '-c', call + k],
                    'env': ['PATH=/usr/bin:/bin'], 'timeout': 10}]
               for k in ('prestart', 'createRuntime', 'createContainer', 'poststart')}
-r = run(c)
-check(r.code == 0, 'hooks that call state', r)
+# After it is deleted there is no such container, and the call returns all the same.
+c['hooks']['poststop'] = [{'path': '/bin/sh', 'args': [
+    'sh', '-c', call + 'poststop 2>%s/refused.poststop; echo $? >%s/code.poststop' % (OUT, OUT)],
+    'env': ['PATH=/usr/bin:/bin'], 'timeout': 10}]
+id = name()
+b = bundle(c)
+r = vessel('create', '--bundle', b, id)
+check(r.code == 0, 'create with hooks that call state', r)
+r = vessel('start', id)
+check(r.code == 0, 'start with a hook that calls state', r)
 for kind, status in (('prestart', 'creating'), ('createRuntime', 'creating'),
-                     ('createContainer', 'creating')):
+                     ('createContainer', 'creating'), ('poststart', 'running')):
     j = json.loads(read('called.' + kind) or 'null')
-    check(j and j['status'] == status, 'state in ' + kind, j)
+    check(j and j['status'] == status and j['id'] == id, 'state in ' + kind, j)
+r = vessel('delete', '--force', id)
+check(r.code == 0 and read('code.poststop') == '1\n' and
+      'container does not exist' in read('refused.poststop'), 'state in poststop', r)
+
+# exec is legal once the container has its root: in poststart. In hooks before that it would run a
+# program of the host's, so it is an error (that does not wait for the create it is part of).
+for kind, want in (('poststart', '0'), ('prestart', '255'), ('createRuntime', '255'),
+                   ('createContainer', '255')):
+    forget()
+    script = ('%s --root %s exec $(sed "s/.*\\"id\\":\\"\\([^\\"]*\\)\\".*/\\1/") echo from %s >%s/out 2>&1; '
+              'echo $? >%s/code' % (VESSEL, ROOT, kind, OUT, OUT))
+    c = config('sleep', '1000')
+    c['hooks'] = {kind: [{'path': '/bin/sh', 'args': ['sh', '-c', script],
+                          'env': ['PATH=/usr/bin:/bin'], 'timeout': 10}]}
+    id = name()
+    r = vessel('run', '-d', '--bundle', bundle(c), id)
+    check(r.code == 0 and read('code') == want + '\n' and
+          (want != '0' or read('out') == 'from poststart\n'), 'exec in ' + kind, (r, read('code'), read('out')))
+    vessel('delete', '--force', id)
 check(left_over() == [], 'nothing is left', left_over())
 done()
