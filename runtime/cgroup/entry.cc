@@ -62,6 +62,8 @@ Below parse_below(const std::vector<std::string>& entries) {
       if (part != ".") clean += "/" + std::string(part);
     if (colon == std::string::npos)
       below.everywhere = clean;
+    else if (colon == 0)
+      below.by_controller[""] = clean;  // the v2 hierarchy, whose key is empty
     else
       for (std::string_view controller : split(entry.substr(0, colon), ","))
         below.by_controller[std::string(controller)] = clean;

@@ -94,7 +94,13 @@ class Exec {
 
   void prepare() {
     cgroup_ = Cgroup::open(container_.record.cgroup);
-    entry_ = cgroup_.entry(request_.cgroups);
+    try {
+      entry_ = cgroup_.entry(request_.cgroups);
+    } catch (const SysError& e) {
+      // The container was moved and its cgroup taken away: as when the clone is refused.
+      if (e.code() != ENOENT || !request_.cgroups.empty()) throw;
+      entry_ = cgroup_.entry_of(container_.record.pid);
+    }
     if (seccomp_ && sends_to_listener(*seccomp_)) gate_ = make_gate();
     // Without a mount namespace the root is not found by joining one.
     if (!(container_.record.private_namespaces & CLONE_NEWNS))
