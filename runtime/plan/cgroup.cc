@@ -59,6 +59,18 @@ bool is_property_name(std::string_view name) {
          });
 }
 
+// A cgroup below the container's own, by annotation; empty for none. Annotations may be an image's:
+// a path would lead into the cgroups of others, away from the limits.
+std::string cgroup_name(const PlanContext& context, const std::string& annotation) {
+  const auto found = context.config.annotations.find(annotation);
+  if (found == context.config.annotations.end()) return {};
+  const std::string& name = found->second;
+  if (name.find_first_of("/\n") != name.npos || name == "." || name == "..")
+    context.problems.config("annotations[\"" + annotation + "\"]",
+                            "expected one name without \"/\"");
+  return name;
+}
+
 SystemdUnitPlan plan_unit(const PlanContext& context) {
   SystemdUnitPlan unit;
   const std::string& path = context.linux_.cgroups_path;
@@ -92,14 +104,7 @@ SystemdUnitPlan plan_unit(const PlanContext& context) {
       context.problems.config("annotations[\"" + key + "\"]",
                               "expected a property name of three or more letters");
   }
-  const auto subgroup = context.config.annotations.find("run.oci.systemd.subgroup");
-  if (subgroup != context.config.annotations.end()) {
-    unit.subgroup = subgroup->second;
-    if (unit.subgroup.find('/') != unit.subgroup.npos || unit.subgroup == "." ||
-        unit.subgroup == "..")
-      context.problems.config("annotations[\"run.oci.systemd.subgroup\"]",
-                              "expected one name without \"/\"");
-  }
+  unit.subgroup = cgroup_name(context, "run.oci.systemd.subgroup");
   return unit;
 }
 
@@ -163,8 +168,7 @@ CgroupPlan plan_cgroup(const PlanContext& context, const NamespacePlan& namespac
     check_resources(context);
   }
   plan.resources.devices = complete_device_rules(std::move(plan.resources.devices));
-  const auto delegate = context.config.annotations.find("run.oci.delegate-cgroup");
-  if (delegate != context.config.annotations.end()) plan.delegate = delegate->second;
+  plan.delegate = cgroup_name(context, "run.oci.delegate-cgroup");
   if (context.options.systemd_cgroup) {
     plan.driver = CgroupDriver::systemd;
     plan.systemd = plan_unit(context);

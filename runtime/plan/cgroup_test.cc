@@ -83,6 +83,17 @@ TEST_CASE("cgroup: systemd units") {
   CHECK(systemd(R"("annotations": {"org.systemd.property.A1": "x"})").problems.size() == 1);
 }
 
+TEST_CASE("cgroup: annotations name cgroups below the container's, not paths to others") {
+  for (const char* bad : {"..", ".", "a/b", "../../system.slice", "/", "a\\n"}) {
+    CAPTURE(bad);
+    const std::string value = "\": \"" + std::string(bad) + "\"}";
+    CHECK(test_plan("\"annotations\": {\"run.oci.delegate-cgroup" + value).problems ==
+          Texts{R"(annotations["run.oci.delegate-cgroup"]: expected one name without "/")"});
+    CHECK(systemd("\"annotations\": {\"run.oci.systemd.subgroup" + value).problems ==
+          Texts{R"(annotations["run.oci.systemd.subgroup"]: expected one name without "/")"});
+  }
+}
+
 TEST_CASE("cgroup: device rules") {
   CHECK(rules("[]") == std::string("-a*:*rwm ") + defaults);
   CHECK(rules(R"([{"allow": false, "access": "rwm"}])") == std::string("-a*:*rwm ") + defaults);

@@ -141,6 +141,27 @@ TEST_CASE("mounts: file systems") {
             .copy_up);
 }
 
+TEST_CASE("mounts: the label's option is an annotation's choice") {
+  HostFacts host = test_host();
+  host.selinux = true;
+  const auto option = [&](const std::string& annotation) {
+    const TestPlan t = test_plan(
+        R"("mounts": [{"destination": "/t", "type": "tmpfs", "source": "t"}],
+           "linux": {"mountLabel": "system_u:object_r:t:s0:c1,c2"}, "annotations": {)" +
+            annotation + "}",
+        host);
+    if (!t.problems.empty()) return t.problems[0];
+    const auto& fs = std::get<FilesystemMount>(t.plan.rootfs.mounts.at(0).what);
+    return fs.options.back().first + "=" + fs.options.back().second.value_or("");
+  };
+  CHECK(option("") == "context=system_u:object_r:t:s0:c1,c2");
+  CHECK(option(R"("run.oci.mount_context_type": "rootcontext")") ==
+        "rootcontext=system_u:object_r:t:s0:c1,c2");
+  CHECK(option(R"("run.oci.mount_context_type": "x")") ==
+        "annotations[\"run.oci.mount_context_type\"]: expected context, fscontext, defcontext or "
+        "rootcontext");
+}
+
 TEST_CASE("mounts: bind mounts") {
   const MountStep s =
       step(R"({"destination": "/d", "source": "data", "options": ["rbind", "rro", "rprivate"]})");
