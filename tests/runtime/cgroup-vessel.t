@@ -54,7 +54,13 @@ bundle '{"pids": {"limit": 5}}' sleep 1000
 run run --detach --bundle "$work/b" $id </dev/null >/dev/null 2>&1
 run run --detach --bundle "$work/b" $id-2 </dev/null >/dev/null 2>"$work/err"; [ $? != 0 ]; ok $? "a second container in the same cgroup is refused"
 has "$(cat "$work/err")" "$id" "… naming the cgroup or its owner"
-run delete --force $id; ok $? "delete --force"
+# SIGKILL does not wait for a thaw, in either way of giving it.
+run pause $id; run kill $id KILL; ok $? "kill of a paused container"
+for _ in $(seq 200); do [ "$(run state $id | jq -r .status)" = stopped ] && break; sleep 0.02; done
+is "$(run state $id | jq -r .status)" stopped "… stops it, without --all too"
+run delete $id; ok $? "… and it can be deleted"
+run run --detach --bundle "$work/b" $id </dev/null >/dev/null 2>&1
+run pause $id; run delete --force $id; ok $? "delete --force of a paused container"
 bundle '{"memory": {"limit": 1}}' sleep 1000
 run run --detach --bundle "$work/b" $id </dev/null >/dev/null 2>"$work/err"; [ $? != 0 ]; ok $? "a limit nothing can run in fails the create"
 cat "$work/err" | head -3

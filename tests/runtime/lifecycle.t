@@ -109,6 +109,13 @@ check(vessel('create', '--bundle', script, id).code == 0, 'create with a file th
 r = vessel('start', id)
 check(refused(r, 'exec format error'), 'start says why execve failed', r)
 vessel('delete', '--force', id)
+with open(script + '/rootfs/bin/broken', 'w') as f:
+    f.write('#!/no/such/interpreter\n')
+id = name()
+check(vessel('create', '--bundle', script, id).code == 0, 'create with a script without its interpreter')
+r = vessel('start', id)
+check(refused(r, 'no such file or directory'), 'start says that the interpreter is missing', r)
+vessel('delete', '--force', id)
 r = run(config('/bin/script'))
 r = vessel('run', '--detach', '--bundle', bundle(config('sleep', '1000')), name())
 check(r.code == 0, 'run --detach', r)

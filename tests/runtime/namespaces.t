@@ -8,7 +8,9 @@ LINK = {'pid': 'pid', 'network': 'net', 'ipc': 'ipc', 'uts': 'uts', 'mount': 'mn
         'cgroup': 'cgroup', 'time': 'time', 'user': 'user'}
 OWN = {k: os.readlink('/proc/self/ns/' + l) for k, l in LINK.items()}
 KINDS = ['pid', 'network', 'ipc', 'uts', 'cgroup', 'time']
-SHOW = 'for n in pid net ipc uts mnt cgroup time user; do readlink /proc/self/ns/$n; done'
+# And where the process is in each hierarchy, as seen from there.
+SHOW = ('for n in pid net ipc uts mnt cgroup time user; do readlink /proc/self/ns/$n; done; '
+        'cut -d: -f3 /proc/self/cgroup')
 MAPS = {'uidMappings': [{'containerID': 0, 'hostID': 100000, 'size': 65536}],
         'gidMappings': [{'containerID': 0, 'hostID': 100000, 'size': 65536}]}
 
@@ -50,9 +52,14 @@ def try_out(what, new, joined, of, cfg=None):
         cfg['mounts'][0].update(type='bind', source='/proc', options=['rbind'])
     b = bundle(cfg)
     r = vessel('run', '--bundle', b, name())
-    got = dict(zip(('pid', 'network', 'ipc', 'uts', 'mount', 'cgroup', 'time', 'user'),
-                   r.out.split()))
+    words = r.out.split()
+    got = dict(zip(('pid', 'network', 'ipc', 'uts', 'mount', 'cgroup', 'time', 'user'), words))
     good = r.code == 0 and len(got) == 8
+    # A cgroup namespace of its own starts at the container's cgroup, in every hierarchy.
+    if good and 'cgroup' in new:
+        good = set(words[8:]) == {'/'}
+    elif good and 'cgroup' not in joined:
+        good = '/' not in {w for w in words[8:] if TAG in w} and any(TAG in w for w in words[8:])
     for k in KINDS + ['user'] if good else []:
         if k in joined:
             good = good and got[k] == os.readlink('/proc/%s/ns/%s' % (of, LINK[k]))
@@ -119,7 +126,8 @@ try:
     r = vessel('exec', id, 'sh', '-c', SHOW + '; id -u')
     want = [os.readlink('/proc/%d/ns/%s' % (pid, n))
             for n in ('pid', 'net', 'ipc', 'uts', 'mnt', 'cgroup', 'time', 'user')]
-    check(r.out.split() == want + ['0'], 'exec enters every kind', (r, want))
+    got = r.out.split()
+    check(got[:8] == want and set(got[8:-1]) == {'/'} and got[-1] == '0', 'exec enters every kind', (r, want))
     vessel('delete', '-f', id)
     check(left_over() == [], 'nothing is left', left_over())
 finally:
