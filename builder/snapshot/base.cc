@@ -46,6 +46,10 @@ void WorkRoot::commit_as(const std::string& key, bool empty) {
   records_.discard_work(fresh_.name);
 }
 
+void WorkRoot::commit_image_as(const std::string& key) {
+  committed_ = records_.add(key, {fresh_.name + ".i", parent_});
+}
+
 bool BaseSnapshotter::has(const std::string& key) const {
   for (std::string at = key; !at.empty();) {
     auto record = records_.find(at);

@@ -25,6 +25,7 @@ class WorkRoot : public Rootfs {
   void plain_at(std::string path);    // nothing is mounted
   void close();                       // unmounts, keeps the tree
   void commit_as(const std::string& key, bool empty);
+  void commit_image_as(const std::string& key);  // NAME.i is what counts
 
  private:
   SnapshotRecords& records_;

@@ -7,10 +7,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
+#include <optional>
 #include <thread>
 
+#include "builder/snapshot/records.hh"
 #include "builder/snapshot/snapshotter.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/fd.hh"
@@ -40,25 +43,30 @@ std::string kernel_words(int context) {
   return out;
 }
 
+// A filesystem on its way to be mounted.
 class Context {
  public:
-  Context() : fd_(static_cast<int>(::syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC))) {}
+  explicit Context(const char* type)
+      : type_(type), fd_(static_cast<int>(::syscall(SYS_fsopen, type, FSOPEN_CLOEXEC))) {}
   bool opened() const { return static_cast<bool>(fd_); }
-  int get() const { return fd_.get(); }
 
   bool try_set(const char* key, const std::string& value) {
     return ::syscall(SYS_fsconfig, fd_.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0;
   }
   void set(const char* key, const std::string& value) {
-    if (!try_set(key, value)) fail(std::string("fsconfig overlay ") + key + "=" + value);
+    if (!try_set(key, value)) fail("fsconfig " + type_ + " " + key + "=" + value);
   }
   void flag(const char* key) {
     if (::syscall(SYS_fsconfig, fd_.get(), FSCONFIG_SET_FLAG, key, nullptr, 0) != 0)
-      fail(std::string("fsconfig overlay ") + key);
+      fail("fsconfig " + type_ + " " + key);
   }
-  void create() {
+  // The mount, attached nowhere.
+  Fd create(unsigned attributes) {
     if (::syscall(SYS_fsconfig, fd_.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
-      fail("fsconfig overlay create");
+      fail("fsconfig " + type_ + " create");
+    Fd tree(static_cast<int>(::syscall(SYS_fsmount, fd_.get(), FSMOUNT_CLOEXEC, attributes)));
+    if (!tree) throw SysError("fsmount " + type_);
+    return tree;
   }
   [[noreturn]] void fail(std::string what) {
     const int error = errno;
@@ -68,17 +76,32 @@ class Context {
   }
 
  private:
+  std::string type_;
   Fd fd_;
 };
 
-// False when the kernel lacks fsopen, or lowerdir+ (before 6.5).
-bool mount_by_fsconfig(const OverlayLayers& layers, int target) {
-  if (no_fsconfig.load(std::memory_order_relaxed)) return false;
-  Context context;
-  if (!context.opened()) return false;
+void attach(const Fd& tree, int target) {
+  if (::syscall(SYS_move_mount, tree.get(), "", target, "",
+                MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+    throw SysError("move_mount");
+}
+
+// `file` is a path to the image; a kernel before 6.12 says that it is no block device.
+Fd image_mount(const std::string& file) {
+  Context context("erofs");
+  if (!context.opened()) throw SysError("fsopen erofs");
+  context.set("source", file);
+  return context.create(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV);
+}
+
+// Attached nowhere. nullopt when the kernel lacks fsopen, or lowerdir+ (before 6.5).
+std::optional<Fd> overlay_by_fsconfig(const OverlayLayers& layers) {
+  if (no_fsconfig.load(std::memory_order_relaxed)) return std::nullopt;
+  Context context("overlay");
+  if (!context.opened()) return std::nullopt;
   for (const std::string& lower : layers.lowers)
     if (!context.try_set("lowerdir+", lower)) {
-      if (errno == EINVAL && &lower == &layers.lowers.front()) return false;
+      if (errno == EINVAL && &lower == &layers.lowers.front()) return std::nullopt;
       context.fail("fsconfig overlay lowerdir+=" + lower);
     }
   context.set("source", "overlay");
@@ -94,15 +117,7 @@ bool mount_by_fsconfig(const OverlayLayers& layers, int target) {
   } else {
     context.flag("userxattr");
   }
-  context.create();
-  const unsigned attributes = layers.upper.empty() ? MOUNT_ATTR_RDONLY : 0;
-  const Fd tree(
-      static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes)));
-  if (!tree) throw SysError("fsmount overlay");
-  if (::syscall(SYS_move_mount, tree.get(), "", target, "",
-                MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
-    throw SysError("move_mount overlay");
-  return true;
+  return context.create(layers.upper.empty() ? MOUNT_ATTR_RDONLY : 0);
 }
 
 void mount_by_options(const OverlayLayers& layers, int target) {
@@ -139,23 +154,65 @@ bool in_first_user_namespace() {
   return first;
 }
 
-void mount_overlay(const OverlayLayers& layers, const std::string& target) {
+bool may_mount_images() {
+  return in_first_user_namespace() && !no_fsconfig.load(std::memory_order_relaxed);
+}
+
+Fd open_image(int base, const std::string& name) {
+  const Fd tree = image_mount("/proc/self/fd/" + std::to_string(base) + "/" + name);
+  return open_dir_at(tree.get(), ".");
+}
+
+namespace {
+
+// In the working directory of this thread, which gets a mount namespace of its own. The overlay
+// keeps what it stands on, so that nothing of this need outlive the thread.
+void mount_images(OverlayLayers& layers) {
+  if (!may_mount_images()) throw Error("snapshots that are images cannot be mounted here");
+  if (const auto made = try_private_mount_namespace(); !made)
+    throw SysError("unshare mounts", made.error());
+  for (std::string& lower : layers.lowers) {
+    if (!is_image(lower)) continue;
+    const Fd tree = image_mount(lower);
+    lower = mount_name(lower);
+    attach(tree, open_dir_at(AT_FDCWD, lower).get());
+  }
+}
+
+}  // namespace
+
+void mount_overlay(const OverlayLayers& wanted, const std::string& target) {
   const Fd at(::open(target.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!at) throw SysError("open mount point " + target);
   // The names are relative to `base`, and the working directory belongs to the whole process unless
   // a thread takes its own.
   std::exception_ptr failed;
+  std::optional<Fd> tree;
   std::thread thread([&] {
     try {
+      OverlayLayers layers = wanted;
       if (::unshare(CLONE_FS) != 0) throw SysError("unshare working directory");
       if (::fchdir(layers.base) != 0) throw SysError("change to the snapshot directory");
-      if (!mount_by_fsconfig(layers, at.get())) mount_by_options(layers, at.get());
+      if (std::ranges::any_of(layers.lowers, is_image)) mount_images(layers);
+      Fd upper;
+      if (!layers.upper_directory.empty()) {
+        // By descriptor: the path may be longer than fsconfig takes, or hold a comma.
+        upper = Fd(::open(layers.upper_directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (!upper) throw SysError("open " + layers.upper_directory);
+        const std::string by_fd = "/proc/self/fd/" + std::to_string(upper.get()) + "/";
+        layers.upper = by_fd + layers.upper;
+        layers.work = by_fd + layers.work;
+      }
+      tree = overlay_by_fsconfig(layers);
+      if (!tree) mount_by_options(layers, at.get());
     } catch (...) {
       failed = std::current_exception();
     }
   });
   thread.join();
   if (failed) std::rethrow_exception(failed);
+  // Here, where the mount point is: the thread may have had another mount namespace.
+  if (tree) attach(*tree, at.get());
 }
 
 void unmount(const std::string& target) {

@@ -183,6 +183,7 @@ void SnapshotRecords::discard_tree(const std::string& name) {
   to_trash(trees_.get(), name);
   to_trash(trees_.get(), name + ".w");
   to_trash(trees_.get(), name + ".d");
+  to_trash(trees_.get(), name + ".i");
 }
 
 void SnapshotRecords::discard_work(const std::string& name) {
@@ -215,7 +216,7 @@ void SnapshotRecords::sweep() {
       const std::vector<std::string> parts = lines(*text);
       ::unlinkat(keys_.get(), key.c_str(), 0);
       if (parts.size() == 4 && parts[2] != "-" && parts[2].find('/') == std::string::npos)
-        discard_tree(parts[2]);
+        discard_tree(mount_name(parts[2]));
     }
   }
   for (const std::string& name : list_directory(leases_.get())) {
@@ -224,7 +225,7 @@ void SnapshotRecords::sweep() {
     unmount(path_ + "/m/" + name);
     remove_mount_point(name);
     bool named = false;
-    for (const std::string& key : keys()) named = named || find(key)->tree == name;
+    for (const std::string& key : keys()) named = named || mount_name(find(key)->tree) == name;
     if (!named) discard_tree(name);
     ::unlinkat(leases_.get(), name.c_str(), 0);
   }
@@ -238,9 +239,9 @@ void SnapshotRecords::empty_trash() {
   std::set<std::string> named;
   for (const std::string& name : list_directory(leases_.get())) named.insert(name);
   for (const std::string& key : keys())
-    if (const auto record = find(key)) named.insert(record->tree);
+    if (const auto record = find(key)) named.insert(mount_name(record->tree));
   for (const std::string& name : trees)
-    if (!named.contains(name.substr(0, name.find('.')))) to_trash(trees_.get(), name);
+    if (!named.contains(mount_name(name))) to_trash(trees_.get(), name);
   for (const std::string& name : list_directory(trash_.get())) remove_tree_at(trash_.get(), name);
 }
 

@@ -3,6 +3,7 @@
 // Does not own: what is in a tree, or mounts.
 //
 //   s/NAME     a tree (an overlay upper, or a whole copy); NAME.w overlay's work directory
+//   s/NAME.i   in the place of a tree's content: an image, mounted on s/NAME by who needs it
 //   k/KEY      record: version, boot id, tree name ("-" for none), parent key; renamed into place
 //   last l/NAME     lease of a tree without a record: whoever made it holds its lock m/NAME mount
 //   point trash/     what is to be removed
@@ -13,6 +14,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "builder/sys/fd.hh"
@@ -20,9 +22,17 @@
 namespace kiln {
 
 struct SnapshotRecord {
-  std::string tree;  // name under s/, empty when the snapshot equals its parent
+  std::string tree;  // name under s/, empty when the snapshot equals its parent; see is_image()
   std::string parent;
 };
+
+// An image instead of a tree: its file's name under s/. The directory to mount it on is beside it.
+inline bool is_image(std::string_view tree) {
+  return tree.ends_with(".i");
+}
+inline std::string mount_name(std::string_view tree) {
+  return std::string(tree.substr(0, tree.find('.')));
+}
 
 class SnapshotRecords {
  public:

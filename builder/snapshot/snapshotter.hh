@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "builder/layer/apply.hh"
+#include "builder/layer/layer_index.hh"
 #include "builder/layer/layer_writer.hh"
 #include "builder/layer/stream.hh"
 #include "builder/sys/fd.hh"
@@ -33,6 +34,13 @@ class Rootfs {
   virtual ~Rootfs() = default;
   virtual int root() const = 0;
   virtual const std::string& path() const = 0;
+};
+
+// A snapshot that is being written as its layer's plain tar, to be mounted as it lies.
+class TarSnapshot {
+ public:
+  virtual ~TarSnapshot() = default;  // not committed: discarded
+  virtual ByteSink& tar() = 0;
 };
 
 struct CommitOptions {
@@ -84,6 +92,21 @@ class Snapshotter {
   // Freezes what prepare() gave. Nothing may run in it any more.
   virtual void commit(std::unique_ptr<Rootfs> workspace, const std::string& key,
                       const CommitOptions& options = {}) = 0;
+  // For a layer of very many entries on top of `parent`: far cheaper than as many creations in a
+  // workspace. Null where this kind, the kernel or the filesystem cannot mount such a file.
+  virtual std::unique_ptr<TarSnapshot> try_prepare_tar(const std::string& parent) {
+    (void)parent;
+    return nullptr;
+  }
+  // After the whole tar, which `index` describes and which applies to the parent as overlay would
+  // stack it: no entry lies below a link of the parent, and directories that the parent has are
+  // listed where something in them changes. False when it holds what only a tree can
+  // (tar_image.hh).
+  virtual bool try_commit_tar(std::unique_ptr<TarSnapshot> tar, const LayerIndex& index,
+                              const std::string& key) {
+    (void)tar, (void)index, (void)key;
+    return false;
+  }
   // A second name for a snapshot (its chain id, once known).
   virtual void alias(const std::string& key, const std::string& other) = 0;
 
