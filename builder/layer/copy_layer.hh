@@ -74,6 +74,7 @@ class CopyLayer {
   void list_parents(const std::function<std::optional<Entry>(const std::string& path)>& look_up);
 
   bool empty() const { return items_.empty(); }
+  size_t size() const { return items_.size(); }  // entries
   // Streams everything in order. `this` keeps borrowing the contexts it was given.
   void write(LayerWriter& writer, const CopyObserver& observer = {}) const;
   void apply(Applier& applier) const;

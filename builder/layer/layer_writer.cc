@@ -40,6 +40,7 @@ struct LayerWriter::State {
   Compression compression;
   BlobEnd end;
   Compressor compressor;
+  ByteSink* plain;
   oci::Hasher diff;
   Sha256 content_hash;
   std::vector<std::byte> buffer = std::vector<std::byte>(buffer_size);
@@ -51,13 +52,14 @@ struct LayerWriter::State {
   std::string last_digest;
   LayerIndex index;
 
-  State(ByteSink& blob, Compression c, WorkerPool& pool)
-      : compression(c), end(blob), compressor(c, end, pool) {}
+  State(ByteSink& blob, Compression c, WorkerPool& pool, ByteSink* also)
+      : compression(c), end(blob), compressor(c, end, pool), plain(also) {}
 
   void flush() {
     const std::span<const std::byte> data(buffer.data(), filled);
     diff.update(data);
     compressor.write(data);
+    if (plain != nullptr) plain->write(data);
     filled = 0;
   }
 
@@ -121,8 +123,8 @@ struct LayerWriter::State {
   }
 };
 
-LayerWriter::LayerWriter(ByteSink& blob, Compression compression, WorkerPool& pool)
-    : state_(std::make_unique<State>(blob, compression, pool)) {}
+LayerWriter::LayerWriter(ByteSink& blob, Compression compression, WorkerPool& pool, ByteSink* plain)
+    : state_(std::make_unique<State>(blob, compression, pool, plain)) {}
 LayerWriter::~LayerWriter() = default;
 LayerWriter::LayerWriter(LayerWriter&&) noexcept = default;
 

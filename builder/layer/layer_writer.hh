@@ -28,7 +28,8 @@ struct LayerBlob {
 
 class LayerWriter {
  public:
-  LayerWriter(ByteSink& blob, Compression compression, WorkerPool& pool);
+  // `plain`, if given, gets the tar itself as well.
+  LayerWriter(ByteSink& blob, Compression compression, WorkerPool& pool, ByteSink* plain = nullptr);
   ~LayerWriter();
   LayerWriter(LayerWriter&&) noexcept;
 

@@ -8,6 +8,10 @@ namespace kiln::solve {
 
 namespace {
 
+// From so many entries on a copy's snapshot is an image: below that mounting it costs what it
+// saves.
+constexpr size_t many_entries = 256;
+
 template <class T>
 std::shared_future<T> ready(T value) {
   std::promise<T> promise;
@@ -148,11 +152,11 @@ std::string Layers::materialise(const ChainRef& chain) {
   return chain->snapshot;
 }
 
-PackedLayer Layers::pack(const std::function<void(LayerWriter&)>& fill) {
+PackedLayer Layers::pack(const std::function<void(LayerWriter&)>& fill, ByteSink* plain) {
   BlobWriter blob = store_.new_blob();
   LayerBlob made;
   {  // its buffers go before the index is written
-    LayerWriter writer(blob, compression_, pool_);
+    LayerWriter writer(blob, compression_, pool_, plain);
     fill(writer);
     made = writer.finish();
   }
@@ -167,15 +171,18 @@ PackedLayer Layers::pack(const std::function<void(LayerWriter&)>& fill) {
 }
 
 Layers::PackedCopy Layers::pack_copy(const CopyLayer& copy, const CopyObserver& observer,
-                                     const ChainRef& parent, bool unpack) {
+                                     const ChainRef& parent, bool unpack, bool stacks) {
   PackedCopy made;
   CopyObserver all = observer;
   std::optional<BackgroundApplier> applier;
-  if (unpack) {
+  if (unpack && stacks && copy.size() >= many_entries)
+    made.tar = snapshots().try_prepare_tar(materialise(parent));
+  if (unpack && !made.tar) {
     made.tree = snapshots().prepare(materialise(parent));
     all.applier = &applier.emplace(made.tree->root(), ApplyOptions{});
   }
-  made.layer = pack([&](LayerWriter& writer) { copy.write(writer, all); });
+  made.layer = pack([&](LayerWriter& writer) { copy.write(writer, all); },
+                    made.tar ? &made.tar->tar() : nullptr);
   // Without it the layer is unpacked when it is needed, and says then what is wrong.
   if (applier && applier->finish()) {
     applier.reset();
@@ -185,8 +192,13 @@ Layers::PackedCopy Layers::pack_copy(const CopyLayer& copy, const CopyObserver& 
 }
 
 void Layers::commit_copy(PackedCopy& copy, const std::string& snapshot) {
-  if (!copy.tree) return;
+  if (!copy.tree && !copy.tar) return;
   store_.hold_snapshot(snapshot);
+  if (copy.tar) {
+    // A layer that does not fit is unpacked when it is needed.
+    snapshots().try_commit_tar(std::move(copy.tar), *copy.layer.index, snapshot);
+    return;
+  }
   snapshots().commit(std::move(copy.tree), snapshot, {});
 }
 

@@ -74,15 +74,19 @@ class Layers {
   std::string materialise(const ChainRef& chain);
 
   // The layer that `fill` writes, as a blob of the store with its index remembered.
-  PackedLayer pack(const std::function<void(LayerWriter&)>& fill);
+  // `plain`, if given, gets the layer's tar as well.
+  PackedLayer pack(const std::function<void(LayerWriter&)>& fill, ByteSink* plain = nullptr);
   // The same of a copy that a command will run on: its snapshot on top of `parent` is made at the
-  // same time, from the same bytes. The snapshot is null where that failed; commit_copy() keeps it.
+  // same time, from the same bytes. There is none where that failed; commit_copy() keeps it.
+  // `stacks`: every entry lies where it is listed, not behind a link of the parent, and the
+  // directories above it are listed.
   struct PackedCopy {
     PackedLayer layer;
-    std::unique_ptr<Rootfs> tree;
+    std::unique_ptr<Rootfs> tree;  // or, of many files,
+    std::unique_ptr<TarSnapshot> tar;
   };
   PackedCopy pack_copy(const CopyLayer& copy, const CopyObserver& observer, const ChainRef& parent,
-                       bool unpack);
+                       bool unpack, bool stacks);
   void commit_copy(PackedCopy& copy, const std::string& snapshot);
   // The changes of a committed snapshot.
   PackedLayer pack_changes(const std::string& key, const ChangeOptions& options,

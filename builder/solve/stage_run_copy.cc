@@ -439,7 +439,7 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
                             int64_t began) {
       tree.memo->note(file, fd, raw_from_hex(digest), began, true);
     };
-  return services_.layers.pack_copy(layer, observer, chain_, unpack);
+  return services_.layers.pack_copy(layer, observer, chain_, unpack, !job.link);
 }
 
 }  // namespace kiln::solve
