@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <deque>
 #include <latch>
 #include <mutex>
 #include <tuple>
@@ -46,9 +47,10 @@ struct DigestMemo::State {
   std::span<const Record> old;
   std::vector<std::atomic<bool>> used;
   std::mutex mutex;
-  std::vector<Record> fresh;
+  // Many, and never moved while they grow.
+  std::deque<Record> fresh;
   // What this build read a moment ago and no other may believe.
-  std::vector<Record> noted;
+  std::deque<Record> noted;
   size_t fresh_sorted = 0, noted_sorted = 0;
   bool at_once = false;  // `fresh` is searched too
 
@@ -104,7 +106,7 @@ std::optional<DigestMemo::Raw> DigestMemo::find(const ContextEntry& file) const 
   }
   const std::lock_guard lock(state_->mutex);
   if (!state_->at_once) return std::nullopt;
-  const auto among = [&](std::vector<Record>& records, size_t& sorted) -> std::optional<Raw> {
+  const auto among = [&](std::deque<Record>& records, size_t& sorted) -> std::optional<Raw> {
     if (sorted != records.size()) std::ranges::stable_sort(records, before);
     sorted = records.size();
     for (auto r = std::ranges::lower_bound(records, wanted, before);
@@ -148,7 +150,7 @@ void DigestMemo::remember(const ContextEntry& file, const Raw& digest) {
 }
 
 void DigestMemo::save(int directory, const std::string& name, size_t limit) {
-  std::vector<Record>& all = state_->fresh;
+  std::deque<Record>& all = state_->fresh;
   if (all.empty()) return;
   const bool crowded = all.size() + state_->old.size() > limit;
   for (size_t i = 0; i < state_->old.size(); ++i)
@@ -159,8 +161,9 @@ void DigestMemo::save(int directory, const std::string& name, size_t limit) {
       std::ranges::unique(all, [](const Record& a, const Record& b) { return a.key() == b.key(); });
   all.erase(twice.begin(), twice.end());
   std::string file(magic);
-  file.append(static_cast<const char*>(static_cast<const void*>(all.data())),
-              all.size() * sizeof(Record));
+  file.reserve(magic.size() + all.size() * sizeof(Record) + sizeof(Raw));
+  for (const Record& record : all)
+    file.append(static_cast<const char*>(static_cast<const void*>(&record)), sizeof record);
   Sha256 hash;
   hash.update(file);
   const Sha256::Raw sum = hash.finish();

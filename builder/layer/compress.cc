@@ -119,7 +119,8 @@ struct Compressor::State {
       piece->done = true;
       finished.notify_one();
     });
-    emit(2 * size_t{pool.size()} + 1);
+    // One for each thread, and one that is ready when a thread is: more only occupies memory.
+    emit(size_t{pool.size()} + 1);
   }
 
   // Writes finished pieces in order until at most `left` are pending.
