@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # slow
 """The Dockerfiles of tutorials, built and run: Node with packages of the registry and the three cache
-scenarios, Python with a venv in several stages, ENTRYPOINT with CMD. Bases are made of Debian's packages."""
+scenarios, Python with a venv in several stages, nginx serving a page, ENTRYPOINT with CMD. Bases are made of Debian's packages."""
 import os, socket, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from build_case import *
@@ -110,4 +110,54 @@ else:
         for tool in ('runc', 'podman'):
             if tool == 'runc' and shutil.which('runc'):
                 equal(kiln('run', '--rm', '--runtime', 'runc', 'py:1').out.strip(), 'hello from the venv 1001 /venv', 'the same under runc')
+# ---- nginx ----
+why = debian('nginx:bare', 'nginx-light') if shutil.which('dpkg-query') else 'dpkg'
+if not why:
+    # What the package's scripts would do, and the official image does.
+    r = build(context('nginx-base', 'FROM nginx:bare\nRUN mkdir -p /var/lib/nginx /var/log/nginx /etc/nginx/conf.d /usr/share/nginx/html \\\n'
+                      ' && ln -sf /dev/stdout /var/log/nginx/access.log && ln -sf /dev/stderr /var/log/nginx/error.log\n'
+                      'EXPOSE 80\nSTOPSIGNAL SIGQUIT\nCMD ["nginx", "-g", "daemon off;"]\n'), '-t', 'nginx:1')
+    check(r.rc == 0, 'a base with nginx', r.err)
+if why:
+    skip('the nginx tutorial', why)
+else:
+    d = context('nginx', 'FROM nginx:1\nCOPY default.conf /etc/nginx/conf.d/\nCOPY html /usr/share/nginx/html\n',
+                {'default.conf': 'server {\n  listen 80;\n  root /usr/share/nginx/html;\n  location / { try_files $uri $uri/ =404; }\n}\n',
+                 'html/index.html': '<h1>served by nginx</h1>\n', 'html/deep/page.html': 'a page below\n'})
+    r = build(d, '-t', 'site:1')
+    if check(r.rc == 0, 'COPY of pages over the base', r.err):
+        equal(config_of(r.id)['config'].get('ExposedPorts'), {'80/tcp': {}}, 'EXPOSE of the base')
+        name, port = 'nginx-%d' % os.getpid(), free_port()
+        lacking = '' if shutil.which('pasta') else 'pasta'
+        if lacking:
+            skip('a page over HTTP through a published port', lacking)
+        else:
+            started = kiln('run', '-d', '--name', name, '--runtime', RUNTIME, '-p', '127.0.0.1:%d:80' % port, 'site:1')
+            atexit.register(lambda: subprocess.run([RUNTIME, 'delete', '--force', name], capture_output=True))
+            check(started.rc == 0, 'run -d -p', started.err)
+            page, below, missing = answers(port), answers(port, '/deep/page.html'), answers(port, '/nowhere')
+            check(page.startswith('HTTP/1.1 200') and '<h1>served by nginx</h1>' in page and 'Server: nginx' in page, 'the page over HTTP', page, started.err)
+            check('a page below' in below and missing.startswith('HTTP/1.1 404'), 'a page further down, and none', below, missing)
+            subprocess.run([RUNTIME, 'kill', name, 'QUIT'], capture_output=True)
+            for _ in range(100):
+                state = subprocess.run([RUNTIME, 'state', name], capture_output=True, text=True).stdout
+                if '"stopped"' in state or not state:
+                    break
+                time.sleep(0.1)
+            check('"running"' not in state, 'STOPSIGNAL ends it in order', state)
+            subprocess.run([RUNTIME, 'delete', '--force', name], capture_output=True)
+# ---- ENTRYPOINT and CMD, each form with each, and what the command line puts in their place ----
+import_base()
+for entry, command, plain, with_words in (
+        ('["echo", "e"]', '["c"]', 'e c', 'e w x'), ('["echo", "e"]', None, 'e', 'e w x'), (None, '["echo", "c"]', 'c', None),
+        ('echo shell', '["c"]', 'shell', 'shell'), ('["echo", "e"]', 'echo c', 'e /bin/sh -c echo c', 'e w x')):
+    r = build('FROM base:1\n' + ('ENTRYPOINT %s\n' % entry if entry else '') + ('CMD %s\n' % command if command else ''), '-t', 'forms:1')
+    title = 'ENTRYPOINT %s, CMD %s' % (entry, command)
+    equal((r.rc, run('forms:1').out.strip()), (0, plain), title, r.err)
+    if with_words:
+        equal(run('forms:1', 'w', 'x').out.strip(), with_words, title + ', words')
+    equal(run('forms:1', 'w', options=('--entrypoint', 'echo')).out.strip(), 'w', title + ', --entrypoint: CMD counts no more')
+r = build('FROM base:1\nENTRYPOINT ["echo", "e"]\nCMD ["c"]\n', '-t', 'parent:1')
+r = build('FROM parent:1\nENTRYPOINT ["echo", "child"]\n', '-t', 'child:1')
+equal((run('child:1').out.strip(), config_of(r.id)['config'].get('Cmd')), ('child', None), "a new ENTRYPOINT resets the base's CMD")
 done()
