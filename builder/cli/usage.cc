@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "builder/cli/verb.hh"
+#include "builder/sys/edit_distance.hh"
 
 namespace kiln::cli {
 
@@ -107,27 +108,11 @@ std::string usage(std::span<const Verb* const> verbs, std::span<const Option> gl
 }
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
-  // Optimal string alignment distance: a swap of neighbours, the commonest slip, counts once.
-  const auto distance = [](std::string_view a, std::string_view b) {
-    std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-    for (size_t i = 0; i <= a.size(); ++i)
-      for (size_t j = 0; j <= b.size(); ++j) {
-        if (i == 0 || j == 0) {
-          d[i][j] = i + j;
-          continue;
-        }
-        d[i][j] = std::min(
-            {d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0u : 1u)});
-        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-          d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-      }
-    return d[a.size()][b.size()];
-  };
   if (word.size() > 64) return {};
   std::string_view best;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (std::string_view candidate : candidates) {
-    const size_t d = distance(word, candidate);
+    const size_t d = edit_distance(word, candidate);
     if (d < best_distance) {
       best = candidate;
       best_distance = d;

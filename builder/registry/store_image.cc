@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "builder/registry/gathering_sink.hh"
+#include "builder/sys/edit_distance.hh"
 #include "builder/sys/error.hh"
 
 namespace kiln {
@@ -58,28 +59,12 @@ bool StoreTarget::put_blob(const oci::Descriptor& blob, ImageSource& source,
 
 namespace {
 
-// Small edit distance between tags, for "did you mean".
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 [[noreturn]] void no_such_image(RegistrySource& source, const Reference& name) {
   std::string near;
   try {
     std::vector<std::pair<size_t, std::string>> tags;
     for (std::string& tag : source.tags())
-      tags.emplace_back(distance(tag, name.tag), std::move(tag));
+      tags.emplace_back(edit_distance(tag, name.tag), std::move(tag));
     std::ranges::sort(tags);
     for (size_t i = 0; i < tags.size() && i < 3; ++i) near += (i ? ", " : "") + tags[i].second;
   } catch (const Error&) {

@@ -7,6 +7,7 @@
 #include <array>
 #include <set>
 
+#include "builder/sys/edit_distance.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 
@@ -17,35 +18,20 @@ namespace {
 constexpr std::string_view image_scheme = "docker-image://";
 constexpr std::string_view layout_scheme = "oci-layout://";
 
-// Small edit distance, for "did you mean".
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
 std::string near_names(const Store& store, const Reference& wanted,
                        const std::vector<std::string>& stages) {
   // A stage first: whoever writes one is rarely after an image of nearly its name.
   for (const std::string& stage : stages)
-    if (distance(stage, wanted.familiar().substr(0, wanted.familiar().rfind(':'))) <=
+    if (edit_distance(stage, wanted.familiar().substr(0, wanted.familiar().rfind(':'))) <=
         std::max<size_t>(1, stage.size() / 3))
       return "; did you mean the stage " + stage + "?";
   std::vector<std::pair<size_t, std::string>> near;
   for (const NamedImage& i : store.images()) {
     const auto reference = parse_reference(i.name);
     if (!reference) continue;
-    const size_t d =
-        reference->name() == wanted.name() ? 0 : distance(reference->familiar(), wanted.familiar());
+    const size_t d = reference->name() == wanted.name()
+                         ? 0
+                         : edit_distance(reference->familiar(), wanted.familiar());
     if (d <= std::max<size_t>(2, wanted.familiar().size() / 4))
       near.emplace_back(d, reference->familiar());
   }
