@@ -9,10 +9,13 @@
 #include <atomic>
 #include <nlohmann/json.hpp>
 
+#include "builder/cli/build.hh"
+#include "builder/cli/build_options.hh"
 #include "builder/cli/build_registry.hh"
 #include "builder/cli/build_request.hh"
 #include "builder/cli/build_sources.hh"
 #include "builder/cli/destination.hh"
+#include "builder/cli/in_place.hh"
 #include "builder/cli/output.hh"
 #include "builder/cli/verb.hh"
 #include "builder/dockerfile/file.hh"
@@ -52,7 +55,6 @@ class SignalHandling {
 };
 
 ProgressMode progress_mode(const Arguments& arguments) {
-  if (arguments.has("quiet")) return ProgressMode::quiet;
   const std::string mode = arguments.text("progress");
   return mode == "tty"     ? ProgressMode::terminal
          : mode == "plain" ? ProgressMode::plain
@@ -107,11 +109,21 @@ class Build {
         outputs_(build_outputs(arguments)),
         tags_(tags_of(arguments, outputs_)),
         store_(Store::default_directory(arguments.text("store"))) {}
+  // For `use` instead of names and outputs.
+  Build(const Arguments& arguments, solve::BuildRequest request, UseResult use)
+      : arguments_(arguments),
+        request_(std::move(request)),
+        store_(Store::default_directory(arguments.text("store"))),
+        use_(std::move(use)) {}
 
   int run() {
+    if (request_.isolation == Isolation::in_place)
+      in_place_ = std::make_unique<InPlaceBuild>(arguments_, request_, outputs_, store_);
     // Before the first thread. Where it is forbidden, mounts are taken away one by one instead.
     static_cast<void>(try_private_mount_namespace());
-    progress_ = make_progress(progress_mode(arguments_), STDERR_FILENO);
+    const bool quiet = !use_ && arguments_.has("quiet");
+    progress_ =
+        make_progress(quiet ? ProgressMode::quiet : progress_mode(arguments_), STDERR_FILENO);
     Cancellation cancel;
     const SignalHandling signals(cancel);
     try {
@@ -131,7 +143,10 @@ class Build {
  private:
   int finish_failed(const std::string& message, int status) {
     progress_->close();
-    const std::string text = "kiln: build: " + message_text(message) + "\n";
+    const std::string text =
+        "kiln: " + std::string(arguments_.verb().name) + ": " + message_text(message) + "\n";
+    // For another verb the step's status would mean something else.
+    if (use_) status = arguments_.verb().error_exit;
     if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return status;
     return status;
   }
@@ -141,7 +156,7 @@ class Build {
         store_.sub_directory("run"),
         solve::runtime_state_directory(store_.sub_directory("runtime")));
     const BuildSources sources = open_build_sources(
-        arguments_.operands()[0], arguments_.text("file"), work.path(), *progress_, cancel);
+        arguments_.operands().back(), arguments_.text("file"), work.path(), *progress_, cancel);
     request_.project = sources.project;
     const dockerfile::Dockerfile file = dockerfile::parse_dockerfile(sources.dockerfile);
     if (const auto status = lint(file, sources)) return *status;
@@ -157,8 +172,14 @@ class Build {
     const std::string memo_path = store_.sub_directory("memo");
     const Fd memo(open(memo_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     solve::Solver solver(request_, graph, layers, images, cache, *progress_, cancel,
-                         sources.context, work, memo.get());
+                         sources.context, work, memo.get(),
+                         in_place_ ? &in_place_->parts() : nullptr);
     const solve::Built built = solver.run();
+    if (use_) {
+      const solve::ResultImage image = store_result(layers, built, result_options(arguments_));
+      progress_->close();
+      return use_(store_, image);
+    }
     deliver(layers, built, registry, work);
     return 0;
   }
@@ -168,6 +189,7 @@ class Build {
   std::optional<int> lint(const dockerfile::Dockerfile& file, const BuildSources& sources) {
     const stage::LintResult result =
         stage::lint(file, request_.inputs, {}, sources.ignore ? sources.ignore.get() : nullptr);
+    if (use_) return std::nullopt;
     if (arguments_.has("check")) {
       progress_->close();
       print(stage::lint_text(file.source, result));
@@ -292,134 +314,36 @@ class Build {
   std::vector<BuildOutput> outputs_;
   std::vector<std::string> tags_;
   Store store_;
+  UseResult use_;  // empty: names and outputs
+  std::unique_ptr<InPlaceBuild> in_place_;
   std::unique_ptr<Progress> progress_;
 };
 
-int build(const Arguments& arguments) {
+void enter_namespace_for(const Arguments& arguments) {
   // Root of a container that may change its root keeps all of its ids that way.
-  if (arguments.text("isolation") != "chroot" || !has_capability(CAP_SYS_CHROOT))
+  const std::string isolation = arguments.text("isolation");
+  if (isolation == "oci" || (isolation == "chroot" && !has_capability(CAP_SYS_CHROOT)))
     enter_user_namespace();
+}
+
+int build(const Arguments& arguments) {
+  enter_namespace_for(arguments);
   return Build(arguments).run();
 }
 
-constexpr Option options[] = {
-    {.letter = 't',
-     .name = "tag",
-     .argument = "NAME[:TAG]",
-     .help = "name the image",
-     .repeated = true},
-    {.letter = 'f',
-     .name = "file",
-     .argument = "FILE",
-     .help = "the Dockerfile, - for standard input (else Dockerfile in the context)",
-     .completes = Completes::file},
-    {.name = "target", .argument = "STAGE", .help = "build this stage (else the last)"},
-    {.name = "build-arg", .argument = "NAME[=VALUE]", .help = "value of an ARG", .repeated = true},
-    {.name = "build-context",
-     .argument = "NAME=WHERE",
-     .help = "a further context: directory, docker-image://REF, oci-layout://DIR[:TAG]",
-     .repeated = true},
-    {.name = "label", .argument = "NAME=VALUE", .help = "a label of the image", .repeated = true},
-    {.name = "annotation",
-     .argument = "NAME=VALUE",
-     .help = "an annotation of the manifest",
-     .repeated = true},
-    {.name = "no-cache", .help = "run every step"},
-    {.name = "no-cache-filter",
-     .argument = "STAGE",
-     .help = "run every step of these stages",
-     .repeated = true},
-    {.name = "pull",
-     .argument = "always|missing|never",
-     .help = "when to ask a registry for bases; bare: always",
-     .initial = "missing",
-     .choices = "always|missing|never|true|false",
-     .implied = "always"},
-    {.name = "platform", .argument = "OS/ARCH", .help = "platform of the image"},
-    {.name = "secret",
-     .argument = "id=ID[,src=FILE|,env=NAME]",
-     .help = "a secret for RUN --mount=type=secret",
-     .repeated = true},
-    {.name = "ssh",
-     .argument = "ID[=SOCKET]",
-     .help = "an agent for RUN --mount=type=ssh",
-     .repeated = true},
-    {.name = "network",
-     .argument = "MODE",
-     .help = "network of RUN",
-     .initial = "default",
-     .choices = "default|host|none"},
-    {.name = "add-host",
-     .argument = "NAME:IP",
-     .help = "a line of RUN's /etc/hosts",
-     .repeated = true},
-    {.name = "ulimit",
-     .argument = "NAME=SOFT[:HARD]",
-     .help = "a resource limit of RUN",
-     .repeated = true},
-    {.name = "shm-size", .argument = "SIZE", .help = "size of RUN's /dev/shm"},
-    {.letter = 'm', .name = "memory", .argument = "SIZE", .help = "memory limit of RUN"},
-    {.name = "memory-swap", .argument = "SIZE", .help = "memory and swap limit of RUN, -1: none"},
-    {.letter = 'o',
-     .name = "output",
-     .argument = "type=T[,dest=D]",
-     .help = "where the result goes: image, registry, oci, docker, tar, local",
-     .repeated = true},
-    {.name = "compression",
-     .argument = "KIND",
-     .help = "of new layers",
-     .initial = "gzip",
-     .choices = "gzip|zstd|uncompressed"},
-    {.name = "iidfile",
-     .argument = "FILE",
-     .help = "write the image's id to FILE",
-     .completes = Completes::file},
-    {.name = "metadata-file",
-     .argument = "FILE",
-     .help = "write digests and name as JSON",
-     .completes = Completes::file},
-    {.name = "progress",
-     .argument = "KIND",
-     .help = "how progress is shown",
-     .initial = "auto",
-     .choices = "auto|tty|plain|json|quiet"},
-    {.name = "runtime",
-     .argument = "PATH",
-     .help = "the OCI runtime for RUN (else vessel beside kiln or in PATH)"},
-    {.name = "isolation",
-     .argument = "MODE",
-     .help = "of RUN; chroot: no runtime, no mounts, no protection",
-     .initial = "oci",
-     .choices = "oci|chroot"},
-    {.name = "explain", .help = "say why each step was not cached"},
-    {.name = "check", .help = "only look for what is wrong or risky (kiln check)"},
-    {.name = "allow",
-     .argument = "RIGHT",
-     .help = "network.host, security.insecure",
-     .repeated = true},
-    {.name = "push", .help = "push the tags when built"},
-    {.name = "load", .help = "accepted: results always go to the store"},
-    {.letter = 'j', .name = "jobs", .argument = "N", .help = "steps at the same time"},
-    {.name = "squash", .help = "one layer above the base"},
-    {.letter = 'q', .name = "quiet", .help = "print only the image's id"},
-    {.name = "preserve-xattrs", .help = "keep extended attributes of context files"},
-    {.name = "timestamp", .argument = "SECONDS", .help = "like SOURCE_DATE_EPOCH"},
-    {.name = "no-memo", .help = "read every file of the context again"},
-    {.name = "snapshotter",
-     .argument = "KIND",
-     .help = "how steps see their files",
-     .initial = "auto",
-     .choices = "auto|copy"},
-};
-
 }  // namespace
+
+int build_for(const Arguments& arguments, solve::BuildRequest request, const UseResult& use) {
+  enter_namespace_for(arguments);
+  return Build(arguments, std::move(request), use).run();
+}
 
 extern const Verb build_verb;
 const Verb build_verb{
     .name = "build",
     .operands = "CONTEXT|-|URL",
     .summary = "Build an image from a Dockerfile.",
-    .options = options,
+    .options = build_options,
     .examples = "kiln build -t app:1.0 .\nkiln build --target test --secret id=token,env=TOKEN .",
     .least = 1,
     .most = 1,

@@ -198,9 +198,13 @@ solve::BuildRequest build_request(const Arguments& arguments) {
     request.jobs = static_cast<unsigned>(parse_number(*jobs, "--jobs", 1, 1024));
   request.preserve_xattrs = arguments.has("preserve-xattrs");
   request.no_memo = arguments.has("no-memo");
-  request.chroot = arguments.text("isolation") == "chroot";
+  const std::string isolation = arguments.text("isolation");
+  request.isolation = isolation == "chroot"     ? Isolation::chroot
+                      : isolation == "in-place" ? Isolation::in_place
+                                                : Isolation::runtime;
   // What has to be moved into place and out again cannot be on another filesystem.
-  request.copy_snapshots = arguments.text("snapshotter") == "copy" || request.chroot;
+  request.copy_snapshots =
+      arguments.text("snapshotter") == "copy" || request.isolation != Isolation::runtime;
   request.compression = compression_named(arguments.text("compression"), "--compression");
   request.epoch = read_epoch(arguments, request.inputs);
   return request;

@@ -16,6 +16,7 @@
 #include "builder/snapshot/snapshotter.hh"
 #include "builder/steps/runtime_call.hh"
 #include "builder/store/store.hh"
+#include "builder/sys/container.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/user_namespace.hh"
 
@@ -144,6 +145,19 @@ Finding runtime(const std::string& wanted) {
   }
 }
 
+Finding chroot_mode() {
+  if (!has_capability(CAP_SYS_CHROOT))
+    return {false, "needs CAP_SYS_CHROOT: only images whose Dockerfile has no RUN can be built"};
+  return {true, "works, for steps that need no /proc and no mounts of their own"};
+}
+
+Finding in_place_mode() {
+  const auto container = find_container();
+  if (!container) return {false, "only in a container, and this is none: " + container.error()};
+  if (geteuid() != 0) return {false, "needs the container's root user"};
+  return {true, "works, and takes away all else in this container (" + *container + ")"};
+}
+
 int doctor(const Arguments& arguments) {
   const std::string store = Store::default_directory(arguments.text("store"));
   std::vector<std::vector<std::string>> rows = {{"", "WHAT", "FOUND"}};
@@ -169,11 +183,14 @@ int doctor(const Arguments& arguments) {
       {works, !works ? "does not work: see above"
               : many ? "works"
                      : "works for steps that need no owners, users or groups but root's"});
+  row("--isolation chroot", chroot_mode());
+  row("--isolation in-place", in_place_mode());
   print(columns(rows));
-  if (!works && !root)
+  if (!works)
     print(
-        "\nIn Kubernetes 'hostUsers: false' with 'procMount: Unmasked' gives a pod what is "
-        "missing.\nImages whose Dockerfile has no RUN can be built all the same.\n");
+        "\nBetter than the last two: in Kubernetes 'hostUsers: false' with 'procMount: Unmasked' "
+        "gives\na pod what is missing. Images whose Dockerfile has no RUN can be built all the "
+        "same.\n");
   return works ? 0 : 1;
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "builder/cli/in_place.hh"
 #include "builder/cli/output.hh"
 #include "builder/cli/verbs.hh"
 #include "builder/dockerfile/source.hh"
@@ -59,6 +60,12 @@ int run(const Verb& verb, std::vector<std::string> words) {
     print(usage(verb, global_options()));
     flush_output();
     return 0;
+  }
+  // Never the way in for another failure: the command has its own to report.
+  try {
+    recover_in_place(Store::default_directory(arguments.text("store")));
+  } catch (const std::exception& error) {
+    complain(verb.name, "what a killed build left in this container: " + std::string(error.what()));
   }
   if (verb.needs_ids) enter_user_namespace();
   const int status = verb.run(arguments);

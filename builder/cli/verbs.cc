@@ -31,6 +31,7 @@ extern const Verb pull_verb;
 extern const Verb push_verb;
 extern const Verb rmi_verb;
 extern const Verb tag_verb;
+extern const Verb verify_verb;
 extern const Verb version_verb;
 
 namespace {
@@ -62,6 +63,7 @@ const Verb* const table[] = {
     &history_verb,
     &inspect_verb,
     &diff_verb,
+    &verify_verb,
     &save_verb,
     &load_verb,
     &import_verb,

@@ -405,7 +405,7 @@ Applied apply_tar(ByteSource& tar, int root, const ApplyOptions& options) {
   Applier applier(root, options);
   Applied out;
   while (const Entry* entry = reader.next()) {
-    applier.add(*entry, &reader);
+    if (!options.skip || !options.skip(*entry)) applier.add(*entry, &reader);
     ++out.entries;
   }
   applier.finish();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +25,8 @@ struct ApplyOptions {
   bool xattrs = true;
   std::optional<int64_t> mtime;  // every entry gets this time instead of its own
   std::optional<uint32_t> uid, gid;
+  // apply_tar(): entries that are read, counted and not put down.
+  std::function<bool(const Entry&)> skip;
   // Bounds on hostile input.
   uint64_t max_entries = 10'000'000;
   uint64_t max_bytes = uint64_t{1} << 44;

@@ -42,16 +42,6 @@ std::string docker_file() {
   return home.empty() ? "" : home + "/.docker/config.json";
 }
 
-std::vector<std::string> candidate_files(const std::string& file) {
-  if (!file.empty()) return {file};
-  if (const std::string own = environment("REGISTRY_AUTH_FILE"); !own.empty()) return {own};
-  std::vector<std::string> files;
-  if (const std::string runtime = environment("XDG_RUNTIME_DIR"); !runtime.empty())
-    files.push_back(runtime + "/containers/auth.json");
-  if (std::string docker = docker_file(); !docker.empty()) files.push_back(std::move(docker));
-  return files;
-}
-
 std::optional<Json> read_config(const std::string& file) {
   const auto text = try_read_file_at(AT_FDCWD, file, file_limit);
   if (!text || text->find_first_not_of(" \t\r\n") == std::string::npos) return std::nullopt;
@@ -186,9 +176,19 @@ void change_config(const std::string& file, const std::function<void(Json&)>& ch
 
 }  // namespace
 
+std::vector<std::string> credential_files(const std::string& file) {
+  if (!file.empty()) return {file};
+  if (const std::string own = environment("REGISTRY_AUTH_FILE"); !own.empty()) return {own};
+  std::vector<std::string> files;
+  if (const std::string runtime = environment("XDG_RUNTIME_DIR"); !runtime.empty())
+    files.push_back(runtime + "/containers/auth.json");
+  if (std::string docker = docker_file(); !docker.empty()) files.push_back(std::move(docker));
+  return files;
+}
+
 std::optional<Credentials> find_credentials(std::string_view host, std::string_view path,
                                             const std::string& file) {
-  for (const std::string& candidate : candidate_files(file)) {
+  for (const std::string& candidate : credential_files(file)) {
     const auto config = read_config(candidate);
     if (!config) continue;
     if (auto found = from_file(*config, host, path, candidate)) return found;

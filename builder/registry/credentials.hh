@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "builder/sys/secret.hh"
 
@@ -25,6 +26,10 @@ struct Credentials {
 // nullopt when nobody knows any. Throws Error when a file is malformed or a helper fails.
 std::optional<Credentials> find_credentials(std::string_view host, std::string_view path,
                                             const std::string& file = {});
+
+// The files of the last sentence but one that this process would ask, whether they are there or
+// not.
+std::vector<std::string> credential_files(const std::string& file = {});
 
 // Where login writes: `file`, else $REGISTRY_AUTH_FILE, else Docker's config.json.
 std::string login_file(const std::string& file);

@@ -12,6 +12,7 @@
 #include "builder/layer/recorded_owner.hh"
 #include "builder/layer/tree.hh"
 #include "builder/sys/error.hh"
+#include "builder/sys/sha256.hh"
 
 namespace kiln {
 
@@ -33,10 +34,23 @@ bool has_mark(int fd, const char* name, char wanted) {
   return false;
 }
 
+std::string content_digest(int fd) {
+  Sha256 hash;
+  std::vector<std::byte> buffer(size_t{1} << 17);
+  for (off_t at = 0;;) {
+    const ssize_t n = ::pread(fd, buffer.data(), buffer.size(), at);
+    if (n < 0) throw SysError("read");
+    if (n == 0) return hex(hash.finish());
+    hash.update(std::span<const std::byte>(buffer).first(static_cast<size_t>(n)));
+    at += n;
+  }
+}
+
 // The directories that together are one directory of the view below, top first.
 struct LowerDirectory {
   std::vector<Fd> owned;
   std::vector<int> fds;
+  std::optional<std::string> indexed;  // its path, where the view below is an index
 
   void push(Fd fd) {
     fds.push_back(fd.get());
@@ -56,6 +70,7 @@ class Finder {
   ChangeStats run() {
     LowerDirectory lower;
     for (int fd : source_.lowers) lower.fds.push_back(fd);
+    if (source_.index != nullptr) lower.indexed = "";
     root(lower);
     directory(source_.upper, lower, "", !source_.overlay, true);
     return std::move(stats_);
@@ -66,6 +81,7 @@ class Finder {
     struct stat status {};
     int holder = -1;  // the lower directory that has it
     LowerDirectory content;
+    std::optional<IndexEntry> indexed;  // in the place of the two above
   };
   struct Item {
     std::string key;  // sorts as the layer does: name, "name/" for its content, ".wh.name"
@@ -76,6 +92,7 @@ class Finder {
 
   // A name in the view below; nullopt when it is not visible there.
   std::optional<Found> look(const LowerDirectory& lower, const std::string& name) const {
+    if (lower.indexed) return look_in_index(join_path(*lower.indexed, name));
     std::optional<Found> found;
     for (int fd : lower.fds) {
       struct stat status {};
@@ -97,6 +114,18 @@ class Finder {
       found->content.push(std::move(below));
       if (opaque) break;
     }
+    return found;
+  }
+
+  std::optional<Found> look_in_index(const std::string& path) const {
+    auto entry = source_.index->lookup(path);
+    if (!entry) return std::nullopt;
+    Found found;
+    // A layer has no sockets: all that is asked of the rest is whether it is a directory.
+    const bool directory = entry->type == FileType::directory;
+    found.status.st_mode = directory ? S_IFDIR : S_IFREG;
+    if (directory) found.content.indexed = path;
+    found.indexed = std::move(entry);
     return found;
   }
 
@@ -140,6 +169,13 @@ class Finder {
     Entry entry = describe(source_.upper, ".", up, source_.upper, true);
     // What a fresh tree is, when there is nothing below.
     Entry old{.type = FileType::directory, .mode = 0755, .uid = ::geteuid(), .gid = ::getegid()};
+    if (const auto known = source_.index != nullptr ? source_.index->lookup("") : std::nullopt) {
+      // An index does not tell a root without an entry from one that is nobody's.
+      old.mode = known->mode;
+      old.uid = known->uid;
+      old.gid = known->gid;
+      if (known->attributes == LayerIndex::attributes_of(entry)) old.xattrs = entry.xattrs;
+    }
     if (!lower.fds.empty()) {
       if (::fstat(lower.fds.front(), &low) != 0) throw SysError("stat root");
       old = describe(lower.fds.front(), ".", low, lower.fds.front(), false);
@@ -219,6 +255,8 @@ class Finder {
     std::set<std::string> below;
     for (int fd : lower.fds)
       for (std::string& name : list_directory(fd)) below.insert(std::move(name));
+    if (lower.indexed)
+      for (std::string& name : source_.index->list(*lower.indexed)) below.insert(std::move(name));
     for (const std::string& name : below) {
       if (options_.excluded_paths.contains(join_path(path, name))) continue;
       if (std::ranges::binary_search(present, name)) continue;
@@ -237,6 +275,8 @@ class Finder {
     const int64_t ctime = int64_t{status.st_ctim.tv_sec} * 1'000'000'000 + status.st_ctim.tv_nsec;
     const bool untouched = !source_.overlay && settled && ctime < source_.copied_at_ns;
     if (old && untouched && !S_ISDIR(status.st_mode)) return;
+    const bool listed = listed_.contains(path);
+    if (!old && !listed && options_.leading_directories.contains(path)) return;
     Fd content;
     if (file || S_ISDIR(status.st_mode)) {
       content = Fd(::openat(fd, item.name.c_str(), file ? file_flags : dir_flags));
@@ -244,7 +284,7 @@ class Finder {
     }
     Entry entry = describe(fd, item.name, status, content.get(), true);
     entry.path = path;
-    if (old && !listed_.contains(path) && same(entry, content.get(), *old, item.name)) return;
+    if (old && !listed && same(entry, content.get(), *old, item.name)) return;
     if (file && status.st_nlink > 1) {
       const auto [first, fresh] =
           written_.try_emplace(std::pair(uint64_t{status.st_dev}, uint64_t{status.st_ino}), path);
@@ -260,6 +300,7 @@ class Finder {
   }
 
   bool same(const Entry& entry, int content, const Found& old, const std::string& name) {
+    if (old.indexed) return same_as_indexed(entry, content, *old.indexed);
     Entry before;
     if (!entry_from_stat(old.status, before) || before.type != entry.type) return false;
     const bool file = entry.type == FileType::file;
@@ -276,6 +317,25 @@ class Finder {
     if (options_.clamp_mtime) clamped.mtime = std::min(clamped.mtime, *options_.clamp_mtime);
     if (metadata_differs(entry, before) && metadata_differs(clamped, before)) return false;
     return !file || same_content(content, lower);
+  }
+
+  bool same_as_indexed(const Entry& entry, int content, const IndexEntry& old) const {
+    const Entry before{.path = entry.path,
+                       .type = old.type,
+                       .mode = old.mode,
+                       .uid = old.uid,
+                       .gid = old.gid,
+                       .mtime = old.mtime,
+                       .size = old.type == FileType::file ? old.size : 0,
+                       .dev_major = entry.dev_major,
+                       .dev_minor = entry.dev_minor,
+                       .link = old.type == FileType::symlink ? old.link : "",
+                       .xattrs = entry.xattrs};
+    if (LayerIndex::attributes_of(entry) != old.attributes) return false;
+    Entry clamped = entry;
+    if (options_.clamp_mtime) clamped.mtime = std::min(clamped.mtime, *options_.clamp_mtime);
+    if (metadata_differs(entry, before) && metadata_differs(clamped, before)) return false;
+    return entry.type != FileType::file || content_digest(content) == old.content_digest;
   }
 
   void descend(int fd, const LowerDirectory& lower, const std::string& path,

@@ -1,6 +1,7 @@
 // Owns: what changed between a tree and the view below it, by the one rule of what a layer
-// contains. Works on an overlay upper against its lowers and on a plain copy against its origin,
-// without mounts. Does not own: what is done with a change (a tar entry, a time that is clamped).
+// contains. Works on an overlay upper against its lowers and on a plain copy against its origin or
+// the index of its layers, without mounts. Does not own: what is done with a change (a tar entry, a
+// time that is clamped).
 #pragma once
 
 #include <functional>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "builder/layer/entry.hh"
+#include "builder/layer/layer_index.hh"
 #include "builder/snapshot/snapshotter.hh"
 #include "builder/sys/fd.hh"
 
@@ -21,6 +23,8 @@ struct ChangeSource {
   // True for an overlay upper: whiteouts, opaque marks and what is absent is unchanged. False for a
   // copy: what is absent was deleted.
   bool overlay = true;
+  // For a copy: the view below as the index of its layers has it, in the place of `lowers`.
+  const MergedIndex* index = nullptr;
   // For a copy: files whose ctime (ns) is older were not touched since it was made, provided that
   // they still sit in the directories where they were put (path → inode).
   int64_t copied_at_ns = 0;

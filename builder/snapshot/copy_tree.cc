@@ -62,6 +62,14 @@ void copy_content(int from, int to, off_t size) {
   }
 }
 
+void copy_file(int from, const struct stat& status, int to, const std::string& name) {
+  const Fd target(
+      ::openat(to, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!target) throw SysError("create");
+  copy_content(from, target.get(), status.st_size);
+  set_attributes(status, read_xattrs(from, XattrFilter::tree, nullptr), target.get());
+}
+
 class Copier {
  public:
   std::map<std::string, uint64_t> directories;
@@ -97,10 +105,7 @@ class Copier {
     } else if (S_ISREG(status.st_mode)) {
       const Fd source(::openat(from, name.c_str(), O_RDONLY | base));
       if (!source) throw SysError("open");
-      const Fd target(::openat(to, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | base, 0600));
-      if (!target) throw SysError("create");
-      copy_content(source.get(), target.get(), status.st_size);
-      set_attributes(status, read_xattrs(source.get(), XattrFilter::tree, nullptr), target.get());
+      copy_file(source.get(), status, to, name);
     } else {
       other(from, to, name, status);
     }
@@ -131,6 +136,20 @@ void copy_attributes(int from, int to) {
   struct stat status {};
   if (::fstat(from, &status) != 0) throw SysError("stat");
   set_attributes(status, read_xattrs(from, XattrFilter::tree, nullptr), to);
+}
+
+void break_hard_link(int directory, const std::string& name) {
+  const Fd file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status {
+  }, above{};
+  if (!file || ::fstat(file.get(), &status) != 0 || ::fstat(directory, &above) != 0)
+    throw SysError("open " + name);
+  const std::string copy = ".kiln-" + random_name();
+  copy_file(file.get(), status, directory, copy);
+  if (::renameat(directory, copy.c_str(), directory, name.c_str()) != 0)
+    throw SysError("replace " + name);
+  const struct timespec times[2] = {above.st_atim, above.st_mtim};
+  if (::futimens(directory, times) != 0) throw SysError("set time");
 }
 
 std::map<std::string, uint64_t> copy_tree(int from, int to) {

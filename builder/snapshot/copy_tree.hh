@@ -13,6 +13,10 @@ namespace kiln {
 // index=off makes it when it is first written to. Returns path → inode of each directory made.
 std::map<std::string, uint64_t> copy_tree(int from, int to);
 
+// Gives a regular file that other names stand for, too, an inode of its own under `name`; all that
+// a layer can say about it and its directory's times stay.
+void break_hard_link(int directory, const std::string& name);
+
 // Mode, owner, xattrs and times of one directory onto another.
 void copy_attributes(int from, int to);
 

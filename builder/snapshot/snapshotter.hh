@@ -52,6 +52,9 @@ struct ChangeOptions {
   // Left out: (device, inode) of mount stubs that were made for the step, and whole paths.
   std::set<std::pair<uint64_t, uint64_t>> excluded_inodes;
   std::set<std::string> excluded_paths;
+  // Directories that stand only because they lead to an excluded path: one that the view below
+  // lacks is listed only when something below it is.
+  std::set<std::string> leading_directories;
   // Also list the unchanged directories above each change. The rule of what a layer contains does
   // not ask for it, but appliers that unpack a layer by itself (podman and Docker on overlay) make
   // missing parents anew, as root's with mode 0755, and so hide the owner and mode that lower

@@ -32,11 +32,12 @@ struct BuildRequest {
   std::vector<oci::Rlimit> rlimits;
   std::optional<int64_t> shm_size, memory, memory_swap;  // bytes
   std::string runtime;                                   // --runtime, "" for the default
-  bool chroot = false;  // --isolation chroot: RUN without a runtime and without mounts
+  Isolation isolation = Isolation::runtime;
   bool explain = false;
   unsigned jobs = 0;  // 0: as many as there are CPUs
   bool preserve_xattrs = false;
   bool no_memo = false;
+  bool remember = true;         // results go to the build cache
   bool copy_snapshots = false;  // never overlay
   Compression compression = Compression::gzip;
   std::optional<int64_t> epoch;  // SOURCE_DATE_EPOCH, seconds

@@ -29,7 +29,7 @@ std::string rfc3339(int64_t seconds) {
 Solver::Solver(const BuildRequest& request, const stage::Graph& graph, Layers& layers,
                Images& images, BuildCache& cache, Progress& progress, Cancellation& cancel,
                std::shared_ptr<const Context> context, const WorkDirectory& work,
-               int memo_directory)
+               int memo_directory, InPlace* in_place)
     : jobs_(static_cast<ptrdiff_t>(job_count(request))) {
   trees_ = std::make_unique<Trees>(layers, images, request, std::move(context), memo_directory,
                                    [this](size_t stage) { return result_of(stage).chain; });
@@ -43,6 +43,7 @@ Solver::Solver(const BuildRequest& request, const stage::Graph& graph, Layers& l
                                                      cancel,
                                                      {},
                                                      work,
+                                                     in_place,
                                                      {},
                                                      {},
                                                      jobs_,
@@ -84,7 +85,9 @@ void Solver::run_stage(size_t index) {
 
 Built Solver::run() {
   const stage::Graph& graph = services_->graph;
-  {
+  if (services_->in_place != nullptr) {
+    for (size_t index : graph.needed()) run_stage(index);
+  } else {
     std::vector<std::jthread> threads;
     for (size_t index : graph.needed()) threads.emplace_back([this, index] { run_stage(index); });
   }

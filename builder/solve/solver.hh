@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "builder/progress/progress.hh"
+#include "builder/solve/in_place.hh"
 #include "builder/solve/layers.hh"
 #include "builder/solve/request.hh"
 #include "builder/solve/trees.hh"
@@ -58,6 +59,7 @@ struct Services {
   Cancellation& cancel;
   RunDefaults run_defaults;
   const WorkDirectory& work;
+  InPlace* in_place;    // null: RUN has a root of its own
   RuntimeCall runtime;  // runtime and its arguments; filled when the first RUN needs it
   std::string cache_mounts;
   std::counting_semaphore<>& jobs;  // steps that do work at the same time
@@ -67,10 +69,11 @@ struct Services {
 
 class Solver {
  public:
-  // `context` may be null.
+  // `context` may be null. With `in_place` stages are done one after the other.
   Solver(const BuildRequest& request, const stage::Graph& graph, Layers& layers, Images& images,
          BuildCache& cache, Progress& progress, Cancellation& cancel,
-         std::shared_ptr<const Context> context, const WorkDirectory& work, int memo_directory);
+         std::shared_ptr<const Context> context, const WorkDirectory& work, int memo_directory,
+         InPlace* in_place = nullptr);
   ~Solver();
 
   // Throws the first failure of any stage (DockerfileError, StepFailed, Canceled). Layers of steps

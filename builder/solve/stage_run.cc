@@ -224,6 +224,7 @@ std::optional<CacheRecord> StageRun::find(const CacheKey& key, const std::string
 
 void StageRun::remember(const CacheKey& key, const std::string& slot, const RecordPatch& patch,
                         const PackedLayer& layer) {
+  if (!services_.request.remember) return;
   CacheRecord record;
   record.key = key.digest();
   record.slot = slot;

@@ -93,18 +93,23 @@ struct StageRun::RunInputs {
 void StageRun::prepare_run_services() {
   const std::lock_guard lock(services_.run_setup);
   if (services_.run_ready) return;
-  if (services_.request.chroot) {
+  const Isolation isolation = services_.request.isolation;
+  if (isolation == Isolation::chroot) {
     if (!has_capability(CAP_SYS_CHROOT))
       throw Error("--isolation chroot needs CAP_SYS_CHROOT, which this process lacks");
-  } else if (user_namespace().state == UserNamespace::State::refused)
+  } else if (isolation == Isolation::runtime &&
+             user_namespace().state == UserNamespace::State::refused) {
     throw Error("RUN needs root or a user namespace: " + user_namespace().why +
                 ". 'kiln doctor' says what works here");
+  }
   if (user_namespace().state == UserNamespace::State::single)
     services_.progress.warn("only one user id is mapped (" + user_namespace().why +
                             "): files of other owners look like root's in RUN, and what needs "
                             "other ids ends the build");
   Store& store = services_.layers.store();
-  if (services_.request.chroot) {
+  if (isolation == Isolation::in_place) {
+    services_.runtime.in_place = &services_.in_place->server();
+  } else if (isolation == Isolation::chroot) {
     services_.runtime.runtime = std::filesystem::read_symlink("/proc/self/exe");
     services_.runtime.arguments = {"chroot-runtime"};
   } else {
@@ -123,8 +128,8 @@ void StageRun::prepare_run_services() {
   d.work_directory = services_.work.path();
   d.bundle_directory = services_.work.bundles();
   d.container_prefix = services_.work.container_prefix();
-  services_.work.set_runtime(services_.runtime);
-  d.chroot = services_.request.chroot;
+  if (isolation != Isolation::in_place) services_.work.set_runtime(services_.runtime);
+  d.isolation = isolation;
   d.resolv_conf = resolv_conf_text(false);
   services_.cache_mounts = store.sub_directory("cache-mounts");
   services_.run_ready = true;
@@ -161,7 +166,8 @@ void StageRun::open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, Ru
   using Type = dockerfile::Mount::Type;
   size_t ssh = 0;
   const std::string cwd = state_->working_dir();
-  mounts.lock_caches(run.mounts, cwd, services_.cancel);
+  mounts.lock_caches(run.mounts, cwd, services_.request.isolation != Isolation::runtime,
+                     services_.cancel);
   for (size_t i = 0; i < run.mounts.size(); ++i) {
     const dockerfile::Mount& m = run.mounts[i];
     const std::string target = m.target.empty() ? "" : absolute_path(m.target, cwd);
@@ -302,7 +308,10 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
   } release{services_.jobs};
   const int64_t began = time(nullptr);
   Snapshotter& snapshots = services_.layers.snapshots();
-  std::unique_ptr<Rootfs> workspace = snapshots.prepare(services_.layers.materialise(chain_));
+  InPlace* const in_place = services_.in_place;
+  std::unique_ptr<Rootfs> workspace = in_place != nullptr
+                                          ? in_place->take(services_.layers, chain_)
+                                          : snapshots.prepare(services_.layers.materialise(chain_));
   RuntimeEnd ended;
   Tail tail;
   std::string command;
@@ -350,7 +359,7 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
         "the command \"" + terminal_text(command, 200) + "\" " + why);
     std::string text = placed.render();
     if (!ended.never_ran) text += tail.text();
-    if (services_.request.chroot && !ended.never_ran)
+    if (services_.request.isolation == Isolation::chroot && !ended.never_ran)
       text +=
           "\n--isolation chroot has no /proc, /sys and /dev/shm, no /dev but the image's, and no "
           "mounts: if the command needs one, build where namespaces are allowed ('kiln doctor')";
@@ -363,28 +372,46 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
       CacheKey("ran").add("step", key.digest().text()).add("nonce", random_name()).digest().text();
   const std::string snapshot = snapshot_name(root);
   const std::optional<int64_t> epoch = services_.request.epoch;
-  services_.layers.store().hold_snapshot(snapshot);
-  snapshots.commit(std::move(workspace), snapshot, {epoch});
   created_ = rfc3339(epoch.value_or(began));
   const RecordPatch patch{root, created_, epoch};
+  const ChangeOptions options{.clamp_mtime = epoch, .list_parents = true};
+  const auto finish = [&services = services_, id, key, slot, patch](const PackedLayer& packed,
+                                                                    const ChangeStats& stats) {
+    for (const auto& [name, count] : stats.dropped_xattrs)
+      services.progress.note(id, std::to_string(count) + " extended attributes " + name +
+                                     " are not kept in the layer");
+    if (!services.request.remember) return;
+    CacheRecord record;
+    record.key = key.digest();
+    record.slot = slot;
+    record.layers = {packed.layer};
+    record.patch = write_patch(patch);
+    record.parts = key.parts();
+    services.cache.put(std::move(record));
+  };
+  if (in_place != nullptr) {
+    // The next step changes the very tree that this layer is read from.
+    if (const size_t left = in_place->remove_left_files())
+      services_.progress.note(id, std::to_string(left) +
+                                      " copies of mounted files were left elsewhere by the "
+                                      "command; they are not kept in the layer");
+    ChangeStats stats;
+    PackedLayer packed = in_place->pack(services_.layers, chain_, snapshot, options, stats);
+    finish(packed, stats);
+    chain_ = services_.layers.extend(chain_, root, snapshot, std::move(packed));
+    outcome = Outcome::done;
+    return;
+  }
+  services_.layers.store().hold_snapshot(snapshot);
+  snapshots.commit(std::move(workspace), snapshot, {epoch});
   ended_elsewhere = true;
   auto layer = solver_.in_background(
-      [this_services = &services_, snapshot, epoch, id, key, slot, patch]() -> PackedLayer {
+      [this_services = &services_, snapshot, options, id, finish]() -> PackedLayer {
         Services& services = *this_services;
         try {
           ChangeStats stats;
-          PackedLayer packed = services.layers.pack_changes(
-              snapshot, {.clamp_mtime = epoch, .list_parents = true}, &stats);
-          for (const auto& [name, count] : stats.dropped_xattrs)
-            services.progress.note(id, std::to_string(count) + " extended attributes " + name +
-                                           " are not kept in the layer");
-          CacheRecord record;
-          record.key = key.digest();
-          record.slot = slot;
-          record.layers = {packed.layer};
-          record.patch = write_patch(patch);
-          record.parts = key.parts();
-          services.cache.put(std::move(record));
+          PackedLayer packed = services.layers.pack_changes(snapshot, options, &stats);
+          finish(packed, stats);
           services.progress.end(id, Outcome::done);
           return packed;
         } catch (...) {

@@ -271,7 +271,7 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
     services_.layers.commit_copy(*packed, snapshot_name(root));
     created_ = now_text();
     remember(key, slot, {root, created_, epoch}, packed->layer);
-    services_.cache.note(place_slot, key.digest());
+    if (services_.request.remember) services_.cache.note(place_slot, key.digest());
     chain_ = services_.layers.extend(chain_, root, snapshot_name(root), std::move(packed->layer));
     outcome = Outcome::done;
   } catch (const Canceled&) {
@@ -282,6 +282,7 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
 
 // Whether a command will run on what this step leaves behind.
 bool StageRun::run_follows(size_t index) const {
+  if (services_.in_place != nullptr) return false;  // in no snapshot
   const auto runs = [](const stage::Step& s) {
     return std::holds_alternative<dockerfile::Run>(s.instruction.body);
   };

@@ -13,6 +13,7 @@
 #include <memory>
 #include <vector>
 
+#include "builder/steps/run_mounts.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 
@@ -63,6 +64,7 @@ void remove_dead(int parent, const std::string& name, const std::string& runtime
     for (const std::string& container : state ? names_in(state.get()) : std::vector<std::string>{})
       if (container.starts_with(prefix_of(name))) delete_container(call_of(*runtime, container));
   }
+  overwrite_left_secrets(dead.get());
   remove_tree_at(parent, name);
 }
 

@@ -40,6 +40,7 @@ std::string inside(int root, int fd) {
   };
   const std::string top = name_of(root), path = name_of(fd);
   if (path == top) return "/";
+  if (top == "/") return path;  // in place
   if (!path.starts_with(top + "/")) throw Error("mount point " + path + " left its root");
   return path.substr(top.size());
 }

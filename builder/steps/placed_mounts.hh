@@ -12,41 +12,57 @@
 
 namespace kiln {
 
-class ChrootMounts {
+class PlacedMounts {
  public:
-  // `root`: descriptor of the root filesystem, borrowed. `journal`: a directory where what was
-  // moved is noted, for recover().
-  ChrootMounts(int root, int journal) : root_(root), journal_(journal) {}
-  ~ChrootMounts() { undo(); }
-  ChrootMounts(const ChrootMounts&) = delete;
-  ChrootMounts& operator=(const ChrootMounts&) = delete;
+  // `root`: descriptor of the root filesystem, borrowed. `journal`: a directory where what was put
+  // down is noted, for recover_placed_mounts(). `in_place`: the root is our own, so that a path
+  // outside of it can be linked to, and what is put down must not stay in it.
+  PlacedMounts(int root, int journal, bool in_place)
+      : root_(root), journal_(journal), in_place_(in_place) {}
+  ~PlacedMounts() { undo(); }
+  PlacedMounts(const PlacedMounts&) = delete;
+  PlacedMounts& operator=(const PlacedMounts&) = delete;
 
-  // A writable directory is moved in and out again, anything else becomes a copy, a tmpfs an empty
-  // directory. proc, sysfs, devpts and their like have no substitute and are left out. Throws Error
-  // for a socket.
+  // A writable directory is moved in and out again (between filesystems copied both ways), anything
+  // else becomes a copy, a tmpfs an empty directory. proc, sysfs, devpts and their like have no
+  // substitute and are left out. A socket is linked to in place; else it is an Error.
   void add(const oci::Mount& mount);
   // The nodes that programs count on, where /dev lacks them and they can be made.
   void add_devices();
   // Everything back, the last first. What the command itself removed or replaced stays as it is.
+  // In place, copies of files are overwritten, under whatever name the command left them.
   void undo() noexcept;
+  // After undo(): inodes of copies that still have other names, which the command gave them.
+  const std::vector<uint64_t>& left_inodes() const { return left_inodes_; }
 
  private:
   struct Placed {
     Fd parent;
     std::string name;
-    std::string hidden;    // what stood there; empty: nothing
-    std::string moved_to;  // where a moved directory came from; empty: a copy
+    std::string hidden;     // name of what stood there; empty: nothing
+    int hidden_in = -1;     // the directory that it is in: the journal's, else the parent
+    std::string moved_to;   // where a moved directory came from; empty: a copy
+    std::string copied_to;  // where a directory is copied back to; empty: nowhere
+    Fd file;                // in place: a copy of a file
     struct stat before {
     }, after{};
   };
   Placed make_room(const std::string& destination);
   void settle(Placed placed);
+  void place_file(const oci::Mount& mount, int source, const struct stat& status);
+  void place_directory(const oci::Mount& mount, int source, bool writable);
+  void note(std::string_view kind, const std::string& a, const std::string& b);
+  void remove(Placed& placed);
 
   int root_, journal_;
+  bool in_place_;
+  std::vector<uint64_t> left_inodes_;
   std::vector<Placed> placed_;
 };
 
-// After a process that could not undo(): moves back what journal says is still in `root_path`.
-void recover_chroot_mounts(int journal);
+// After a process that could not undo(): moves back the directories that the journal names, and
+// overwrites and removes the files. Returns the inodes of files that are no longer where they were
+// put down: the command may have moved them.
+std::vector<uint64_t> recover_placed_mounts(int journal);
 
 }  // namespace kiln

@@ -11,9 +11,11 @@
 #include <array>
 #include <cstdlib>
 
+#include "builder/layer/tree.hh"
 #include "builder/steps/copy_plan.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/overwrite.hh"
 #include "builder/sys/secret.hh"
 #include "oci-spec/digest.hh"
 
@@ -57,6 +59,36 @@ std::string cache_digest(const dockerfile::Mount& mount, const std::string& targ
 
 }  // namespace
 
+namespace {
+
+std::optional<Fd> try_directory(int parent, const std::string& name) {
+  Fd fd(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  return fd ? std::optional(std::move(fd)) : std::nullopt;
+}
+
+void overwrite_name(int directory, const std::string& name) {
+  const Fd file(openat(directory, name.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (file) overwrite_file(file.get());
+}
+
+}  // namespace
+
+void overwrite_left_secrets(int work_directory) {
+  for (const std::string& name : list_directory(work_directory)) {
+    if (!name.starts_with("mounts-")) continue;
+    const auto mounts = try_directory(work_directory, name);
+    const auto secrets = mounts ? try_directory(mounts->get(), "secrets") : std::nullopt;
+    if (!secrets) continue;
+    for (const std::string& file : list_directory(secrets->get()))
+      overwrite_name(secrets->get(), file);
+  }
+  const auto bundles = try_directory(work_directory, "bundles");
+  if (!bundles) return;
+  for (const std::string& name : list_directory(bundles->get()))
+    if (const auto bundle = try_directory(bundles->get(), name))
+      overwrite_name(bundle->get(), "config.json");
+}
+
 RunMounts::RunMounts(const std::string& parent_directory, const std::string& cache_root)
     : parent_(open(parent_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
       name_("mounts-" + random_name()),
@@ -71,9 +103,7 @@ RunMounts::~RunMounts() {
   try {
     for (const std::string& file : secret_files_) {
       const Fd fd(openat(secrets_.get(), file.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
-      struct stat s {};
-      if (fd && fstat(fd.get(), &s) == 0)
-        write_all(fd.get(), std::string(static_cast<size_t>(s.st_size), '\0'));
+      if (fd) overwrite_file(fd.get());
     }
     if (secrets_on_tmpfs_) {
       secrets_.reset();
@@ -119,7 +149,8 @@ bool RunMounts::try_add_held_bind(const std::string& target, int source, bool di
 }
 
 void RunMounts::lock_caches(std::span<const dockerfile::Mount> mounts,
-                            const std::string& working_dir, const Cancellation& cancel) {
+                            const std::string& working_dir, bool moved,
+                            const Cancellation& cancel) {
   using Sharing = dockerfile::Mount::Sharing;
   // Of two uses in one step the stricter counts.
   const auto strictness = [](Sharing s) {
@@ -128,7 +159,8 @@ void RunMounts::lock_caches(std::span<const dockerfile::Mount> mounts,
   std::map<std::string, Sharing> wanted;
   for (const dockerfile::Mount& m : mounts) {
     if (m.type != dockerfile::Mount::Type::cache) continue;
-    const Sharing sharing = m.sharing.value_or(Sharing::shared);
+    Sharing sharing = m.sharing.value_or(Sharing::shared);
+    if (moved && sharing == Sharing::shared) sharing = Sharing::locked;
     const auto [at, is_new] =
         wanted.try_emplace(cache_digest(m, absolute_path(m.target, working_dir)), sharing);
     if (!is_new && strictness(sharing) > strictness(at->second)) at->second = sharing;

@@ -28,6 +28,10 @@ struct MountSources {
   std::map<std::string, std::string> ssh_sockets;  // by id: path of the agent's socket
 };
 
+// Of a process that was killed: overwrites what steps below its work directory (a descriptor) had
+// as secrets, in files or in the environment of their bundles.
+void overwrite_left_secrets(int work_directory);
+
 // The mounts of one step. Files and directories of its own live in `directory` (0700, of this step
 // only); everything there goes with the object.
 class RunMounts {
@@ -49,9 +53,10 @@ class RunMounts {
   bool try_add_held_bind(const std::string& target, int source, bool directory);
   // Takes the locks of all caches of the step, waiting where one is `locked` elsewhere (`cancel`
   // ends the wait): in one order for all steps, so that no two wait for each other, and once for a
-  // cache that the step mounts twice. Before the first add_cache().
+  // cache that the step mounts twice. Before the first add_cache(). `moved`: caches are moved into
+  // the step's root, where only one step has them.
   void lock_caches(std::span<const dockerfile::Mount> mounts, const std::string& working_dir,
-                   const Cancellation& cancel);
+                   bool moved, const Cancellation& cancel);
   // Returns the descriptor of the cache's directory, and in `fresh` whether it was just made (to be
   // filled from `from`).
   int add_cache(const dockerfile::Mount& mount, const std::string& target, bool& fresh);

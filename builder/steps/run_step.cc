@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "builder/steps/ownership_watch.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/resolve.hh"
 #include "builder/sys/user_namespace.hh"
 
 namespace kiln {
@@ -80,6 +82,49 @@ void set_shm_size(oci::Config& config, int64_t bytes) {
         if (o.starts_with("size=")) o = "size=" + std::to_string(bytes);
 }
 
+std::string extra_host_lines(const std::vector<std::string>& extra) {
+  std::string text;
+  for (const std::string& e : extra) {
+    const size_t colon = e.find(':');
+    std::string address = e.substr(colon + 1);
+    if (address.starts_with('[') && address.ends_with(']'))
+      address = address.substr(1, address.size() - 2);
+    text += address + "\t" + e.substr(0, colon) + "\n";
+  }
+  return text;
+}
+
+bool is_mount_point(int root, const std::string& path) {
+  const auto file = try_open_in_root(root, path, O_PATH);
+  struct statx status {};
+  return file && statx(file->get(), "", AT_EMPTY_PATH, 0, &status) == 0 &&
+         (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// Lines at the end of a mounted /etc/hosts for as long as a step runs.
+class AddedHosts {
+ public:
+  AddedHosts(int root, const std::string& path, const std::string& lines) {
+    auto file = try_open_in_root(root, path, O_RDWR | O_APPEND);
+    struct stat status {};
+    if (!file || fstat(file->get(), &status) != 0)
+      throw SysError("--add-host: write to the mounted " + path, file ? errno : file.error());
+    file_ = std::move(*file);
+    size_ = status.st_size;
+    write_all(file_.get(), "\n" + lines);
+  }
+  ~AddedHosts() {
+    // Nothing else could be done about it, and the next container has its own.
+    if (ftruncate(file_.get(), size_) != 0) return;
+  }
+  AddedHosts(const AddedHosts&) = delete;
+  AddedHosts& operator=(const AddedHosts&) = delete;
+
+ private:
+  Fd file_;
+  off_t size_ = 0;
+};
+
 oci::Config config_of(const RunStep& step, const RunDefaults& defaults,
                       const std::string& root_path, const std::string& id) {
   oci::Config config = defaults.config;
@@ -134,7 +179,7 @@ RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
                 " are; see 'kiln doctor'");
   fit_to_user_namespace(config, ids);
   std::optional<OwnershipWatch> watch;
-  if (ids != UINT32_MAX && !defaults.chroot) {
+  if (ids != UINT32_MAX && defaults.isolation == Isolation::runtime) {
     watch.emplace(bundle.get(), ids);
     watch->watch(config);
   }
@@ -146,9 +191,14 @@ RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
       stubs.need(m.destination, true);
   bundle.write("resolv.conf", defaults.resolv_conf);
   bundle.write("hosts", hosts_text(defaults.extra_hosts, config.hostname));
+  std::optional<AddedHosts> added_hosts;
   for (const char* name : {"resolv.conf", "hosts"}) {
     const std::string target = stubs.need(std::string("/etc/") + name, false);
-    config.mounts.push_back(bind_file(bundle.path() + "/" + name, target, true));
+    // The engine's own are the right ones, and nothing can be put over them.
+    if (defaults.isolation != Isolation::in_place || !is_mount_point(root, target))
+      config.mounts.push_back(bind_file(bundle.path() + "/" + name, target, true));
+    else if (name == std::string_view("hosts") && !defaults.extra_hosts.empty())
+      added_hosts.emplace(root, target, extra_host_lines(defaults.extra_hosts));
   }
   for (const RunMount& m : step.mounts) {
     config.mounts.push_back(m.mount);
@@ -164,16 +214,8 @@ RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
 }
 
 std::string hosts_text(const std::vector<std::string>& extra, std::string_view hostname) {
-  std::string text = "127.0.0.1\tlocalhost " + std::string(hostname) +
-                     "\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-  for (const std::string& e : extra) {
-    const size_t colon = e.find(':');
-    std::string address = e.substr(colon + 1);
-    if (address.starts_with('[') && address.ends_with(']'))
-      address = address.substr(1, address.size() - 2);
-    text += address + "\t" + e.substr(0, colon) + "\n";
-  }
-  return text;
+  return "127.0.0.1\tlocalhost " + std::string(hostname) +
+         "\n::1\tlocalhost ip6-localhost ip6-loopback\n" + extra_host_lines(extra);
 }
 
 std::string resolv_conf_text(bool private_network) {

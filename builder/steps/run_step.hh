@@ -17,6 +17,10 @@ namespace kiln {
 
 enum class StepNetwork : uint8_t { host, none };
 
+// What a step runs in: a container of a runtime; a changed root, by `kiln chroot-runtime`; the root
+// of the container that kiln itself is in.
+enum class Isolation : uint8_t { runtime, chroot, in_place };
+
 struct RunMount {
   oci::Mount mount;       // destination still as the Dockerfile says
   bool directory = true;  // what has to be there to mount on
@@ -33,7 +37,7 @@ struct RunDefaults {
   std::string bundle_directory;                // for bundles
   std::string container_prefix;                // of their names
   std::string resolv_conf;                     // text of the container's /etc/resolv.conf
-  bool chroot = false;                         // the runtime is `kiln chroot-runtime`
+  Isolation isolation = Isolation::runtime;
 };
 
 struct RunStep {

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "builder/steps/in_place_server.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 
@@ -118,6 +119,19 @@ std::vector<std::string> command(const RuntimeCall& call, std::initializer_list<
   return words;
 }
 
+// What a command of the runtime prints.
+std::string output_of(const std::vector<std::string>& words) {
+  constexpr size_t limit = size_t{1} << 20;
+  const Fd null(open("/dev/null", O_WRONLY | O_CLOEXEC));
+  if (!null) throw SysError("open /dev/null");
+  Pipe out;
+  const pid_t pid = spawn(words, out.write.get(), null.get());
+  out.write.reset();
+  std::string text = read_fd(out.read.get(), limit, words[0]);
+  wait_for(pid);
+  return text;
+}
+
 // A runtime that is still creating its container has none that could be deleted: so again, until
 // it has ended.
 int end_container(const RuntimeCall& call, pid_t runtime) {
@@ -195,18 +209,28 @@ RuntimeEnd run_container(const RuntimeCall& call, const LineSink& sink,
   // The runtime's own errors come through its log, so that they are told from the command's output.
   const std::string log = call.bundle + "/runtime.log", pid_file = call.bundle + "/pid";
   Pipe out, err;
-  const pid_t pid = spawn(command(call, {"--log", log, "--log-format", "json", "run", "--bundle",
-                                         call.bundle, "--pid-file", pid_file, call.id}),
-                          out.write.get(), err.write.get());
+  pid_t pid = -1;
+  if (call.in_place != nullptr)
+    call.in_place->start(call.bundle, out.write.get(), err.write.get());
+  else
+    pid = spawn(command(call, {"--log", log, "--log-format", "json", "run", "--bundle", call.bundle,
+                               "--pid-file", pid_file, call.id}),
+                out.write.get(), err.write.get());
   out.write.reset();
   err.write.reset();
   Lines out_lines(Stream::out, sink), err_lines(Stream::err, sink);
   if (!pump(out.read.get(), err.read.get(), out_lines, err_lines, cancel)) {
-    end_container(call, pid);
+    if (call.in_place != nullptr) {
+      call.in_place->stop();
+      static_cast<void>(call.in_place->wait());
+    } else {
+      end_container(call, pid);
+    }
     throw Canceled();
   }
   out_lines.finish();
   err_lines.finish();
+  if (call.in_place != nullptr) return call.in_place->wait();
   RuntimeEnd end;
   end.status = wait_for(pid);
   // Without its pid file the container never started: the status is the runtime's own.
@@ -223,6 +247,18 @@ void delete_container(const RuntimeCall& call) {
   const Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null) throw SysError("open /dev/null");
   wait_for(spawn(command(call, {"delete", "--force", call.id}), null.get(), null.get()));
+}
+
+std::string bundle_of_container(const RuntimeCall& call) {
+  const auto state =
+      nlohmann::json::parse(output_of(command(call, {"state", call.id})), nullptr, false);
+  if (!state.is_object()) return "";
+  const auto bundle = state.find("bundle");
+  return bundle != state.end() && bundle->is_string() ? bundle->get<std::string>() : "";
+}
+
+bool can_keep_ended(const std::string& runtime) {
+  return output_of({runtime, "run", "--help"}).find("--keep") != std::string::npos;
 }
 
 int failed_start_code(std::string_view message) {

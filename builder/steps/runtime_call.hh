@@ -32,11 +32,14 @@ class Canceled : public Error {
   Canceled() : Error("canceled") {}
 };
 
+class InPlaceServer;
+
 struct RuntimeCall {
   std::string runtime;                 // path of the program
   std::vector<std::string> arguments;  // before the verb: --root DIR …
   std::string bundle;
   std::string id;
+  InPlaceServer* in_place = nullptr;  // runs it in the place of a runtime
 };
 
 struct RuntimeEnd {
@@ -60,6 +63,14 @@ RuntimeEnd run_container(const RuntimeCall& call, const LineSink& sink, const Ca
 
 // Kills and removes a container; one that is not there is fine.
 void delete_container(const RuntimeCall& call);
+
+// The bundle of the container `call.id`, as the runtime's `state` says (runtime-spec runtime.md
+// "State"); "" when there is none.
+std::string bundle_of_container(const RuntimeCall& call);
+
+// Whether `RUNTIME run` has --keep, as its own help says: without it a container goes with its
+// process (crun, older runc).
+bool can_keep_ended(const std::string& runtime);
 
 // `kiln` looks for its runtime: `wanted` if given (a path or a name in PATH), else `vessel` beside
 // its own executable, else vessel, crun, runc in PATH. Throws Error that says what was tried.
