@@ -163,10 +163,10 @@ void make_room(Store& store, const std::string& name, const std::string& directo
 }
 
 // vessel's own options stand in for Docker's daemon; other runtimes get what they know.
-std::vector<std::string> run_words(const Arguments& arguments, bool is_vessel) {
+std::vector<std::string> run_words(const Arguments& arguments, bool is_vessel, bool keep) {
   const bool rm = arguments.has("rm");
   if (!arguments.has("detach"))
-    return rm ? std::vector<std::string>{"run"} : std::vector<std::string>{"run", "--keep"};
+    return keep ? std::vector<std::string>{"run", "--keep"} : std::vector<std::string>{"run"};
   if (is_vessel) {
     std::vector<std::string> words = {"run", "--detach", "--log-output", "auto"};
     if (rm) words.emplace_back("--rm");
@@ -211,7 +211,9 @@ int run(const Arguments& arguments) {
                      ": there is no daemon to do it; let systemd run 'kiln run --rm' in a unit "
                      "with Restart=");
   const std::string runtime = find_runtime(arguments.text("runtime"));
-  const std::vector<std::string> verb = run_words(arguments, is_vessel(runtime));
+  const bool detach = arguments.has("detach"), rm = arguments.has("rm");
+  const bool keep = !detach && !rm && (is_vessel(runtime) || can_keep_ended(runtime));
+  const std::vector<std::string> verb = run_words(arguments, is_vessel(runtime), keep);
   Store store(Store::default_directory(arguments.text("store")));
   std::optional<oci::Platform> platform;
   if (const auto text = arguments.value("platform")) {
@@ -223,12 +225,11 @@ int run(const Arguments& arguments) {
       arguments.has("name") ? checked_name(arguments.text("name")) : "kiln-" + random_name();
   const std::string directory = store.sub_directory("bundles") + "/" + name;
   make_room(store, name, directory);
-  const bool detach = arguments.has("detach"), rm = arguments.has("rm");
   BundleOptions wanted;
   wanted.container =
       container_options(arguments, {operands.begin() + 1, operands.end()}, "default");
   wanted.container_name = name;
-  wanted.ends_with_process = rm && !detach;
+  wanted.ends_with_process = !detach && !keep;
   wanted.ends_with_container = true;
   wanted.remove_volumes = rm;
   MadeBundle made{directory, false};
@@ -256,10 +257,21 @@ int run(const Arguments& arguments) {
   if (status != 0 && !log.empty())
     write_all(STDERR_FILENO, "kiln: run: " + last_words(told.fd()) + "\n");
   if (status == 0 && detach) print(name + "\n");
+  const bool failed = status != 0 && !started;
+  // Told to keep a container, a runtime also keeps one whose program never ran.
+  if (failed && keep) {
+    RuntimeCall call{.runtime = runtime, .id = name};
+    if (const auto root = arguments.value("root")) call.arguments = {"--root", *root};
+    // Not one of the same name that was there before, which may be why.
+    if (bundle_of_container(call) == made.directory) delete_container(call);
+  }
   // The hook of the bundle did it already, unless the runtime came to nothing before.
-  if ((status != 0 && !started) || (rm && !detach))
+  if (failed || (!detach && !keep)) {
     if (access(made.directory.c_str(), F_OK) == 0)
-      inside_user_namespace([&] { remove_bundle(store, made.directory, true); });
+      inside_user_namespace([&] { remove_bundle(store, made.directory, failed || rm); });
+  } else if (keep && made.overlay) {
+    rest_bundle(made.directory);
+  }
   return status;
 }
 

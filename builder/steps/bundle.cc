@@ -226,12 +226,16 @@ void add_file_mounts(oci::Config& config, const std::string& directory) {
   }
 }
 
-void remove_directory(const std::string& directory) {
-  disconnect_network(directory);
+void unmount_root(const std::string& directory) {
   const std::string root = directory + "/rootfs";
   // Only a mount of ours; a directory that was never mounted says EINVAL.
   while (umount2(root.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) continue;
   if (errno != EINVAL && errno != ENOENT && errno != EPERM) throw SysError("unmount " + root);
+}
+
+void remove_directory(const std::string& directory) {
+  disconnect_network(directory);
+  unmount_root(directory);
   const std::filesystem::path path(directory);
   const Fd parent(open(path.parent_path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!parent) throw SysError("open " + path.parent_path().string());
@@ -343,6 +347,10 @@ void remove_bundle(Store& store, const std::string& directory, bool volumes) {
   remove_directory(path);
   remove_bundle_lease(store.records(), *name);
   if (volumes) remove_anonymous_volumes(store, held);
+}
+
+void rest_bundle(const std::string& directory) {
+  unmount_root(absolute(directory));
 }
 
 size_t remove_dead_bundles(Store& store) {

@@ -38,6 +38,10 @@ MadeBundle make_bundle(Store& store, const Image& image, const std::string& dire
 // no bundle made here. `volumes`: its anonymous volumes too.
 void remove_bundle(Store& store, const std::string& directory, bool volumes = false);
 
+// Unmounts the root filesystem of a bundle whose container has ended and is kept: what it wrote
+// stays beside it, in `upper`. One that was unpacked stays as it is.
+void rest_bundle(const std::string& directory);
+
 // Removes those bundles below kiln/bundles of the store whose process died before it could
 // (kill -9 of `kiln run --rm`). The number removed.
 size_t remove_dead_bundles(Store& store);

@@ -53,8 +53,23 @@ box"; ok $? "$b: user, groups, hostname, environment, working directory, exit st
   kill -TERM $p; wait $p; is $? 9; ok $? "$b: a signal sent to kiln reaches the program"
   echo input | "$KILN" run --rm -i --runtime "$r" base:1 cat | grep -qx input; ok $? "$b: -i hands on standard input"
   is "$(echo input | "$KILN" run --rm --runtime "$r" base:1 cat)" ""; ok $? "$b: without -i there is none"
+  # Without --rm: nothing stays mounted, and nothing at all of what never ran.
+  kept=kept-$$-$b; "$KILN" run --name $kept --runtime "$r" base:1 sh -c 'echo kept > /data/kept; exit 3' 2>"$T/err"; is $? 3; ok $? "$b: without --rm the exit status is the program's"
+  ! grep -q "/bundles/$kept/" /proc/self/mountinfo; ok $? "$b: without --rm nothing is mounted once it has ended"
+  if "$r" run --help 2>&1 | grep -q -e --keep; then
+    "$r" state $kept | grep -q '"stopped"' && grep -rqs kept "$KILN_STORE/kiln/bundles/$kept"; ok $? "$b: its container and what it wrote are kept"
+    "$r" delete $kept; [ ! -e "$KILN_STORE/kiln/bundles/$kept" ]; ok $? "$b: and go with 'delete'"
+  else
+    [ ! -e "$KILN_STORE/kiln/bundles/$kept" ]; ok $? "$b: cannot keep a container, so nothing is kept"
+  fi
+  "$KILN" run --name $kept --runtime "$r" base:1 no-such-program >/dev/null 2>&1; is $? 127; ok $? "$b: without --rm, a program that is not there"
+  [ ! -e "$KILN_STORE/kiln/bundles/$kept" ] && ! grep -q "/bundles/$kept/" /proc/self/mountinfo && ! "$r" state $kept >/dev/null 2>&1; ok $? "$b: leaves neither bundle nor container"
 done
 "$KILN" run --rm no-such-image >/dev/null 2>&1; is $? 125; ok $? '125 for what kiln itself cannot do'
+"$KILN" run --rootfs copy -d --name theirs-$$ --runtime "${runtimes[0]}" base:1 sleep 60 >/dev/null 2>&1; other=$T/other-store
+"$KILN" import --store "$other" "$R" base:1 >/dev/null
+"$KILN" run --store "$other" --name theirs-$$ --runtime "${runtimes[0]}" base:1 true >/dev/null 2>&1; [ $? != 0 ] && "${runtimes[0]}" state theirs-$$ | grep -q '"running"'; ok $? 'a container of the same name that was there before is left alone'
+"${runtimes[0]}" delete --force theirs-$$; [ -z "$(ls -A "$other/kiln/bundles")" ]; ok $? 'and the other bundle is gone'
 "$KILN" run --rm --runtime /bin/false base:1 true >/dev/null 2>&1; is $? 125; ok $? '125 for a runtime that fails'
 is "$(ls -A "$KILN_STORE/kiln/bundles" | wc -l)" 0; ok $? '--rm leaves nothing behind'
 
