@@ -3,7 +3,9 @@ over a Unix socket. Every call is appended to a log, one JSON object a line.
 
 usage: systemd_bus.py SOCKET LOG CGROUP_ROOT [BEHAVIOUR]
 BEHAVIOUR: exists (the first start finds the unit there), fail (start jobs fail), refuse (wrong user),
-slow (JobRemoved of another job first, then ours late)
+slow (JobRemoved of another job first, then ours late), denied (starts are refused), closes (the connection
+ends when a start is asked for)
+A caller must name the user that the kernel shows for its end of the socket, as with a real bus.
 With CGROUP_ROOT other than "-", processes given in PIDs are really moved to CGROUP_ROOT/SLICE/UNIT.
 """
 import json, os, socket, struct, sys, threading, time
@@ -115,7 +117,8 @@ def serve(c):
     assert hello[:1] == b'\0', 'the credentials byte'
     words = hello[1:].split()
     log(auth=[w.decode() for w in words[:2]], uid=bytes.fromhex(words[2].decode()).decode())
-    if behaviour == 'refuse':
+    credentials = c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
+    if behaviour == 'refuse' or words[2] != str(struct.unpack('3i', credentials)[1]).encode().hex().encode():
         c.sendall(b'REJECTED EXTERNAL\r\n')
         return
     c.sendall(b'OK 0123456789abcdef0123456789abcdef\r\n')
@@ -165,6 +168,12 @@ def serve(c):
             send(2, reply)
         elif member == 'StartTransientUnit':
             started += 1
+            if behaviour == 'closes':
+                return
+            if behaviour == 'denied':
+                send(3, reply + [(4, 's', 'org.freedesktop.DBus.Error.InteractiveAuthorizationRequired')], 's',
+                     text(b'', 'Interactive authentication required.'))
+                continue
             if behaviour == 'exists' and started == 1:
                 send(3, reply + [(4, 's', 'org.freedesktop.systemd1.UnitExists')], 's', text(b'', 'Unit is there already'))
                 continue
@@ -196,9 +205,14 @@ def serve(c):
             send(2, reply)
 
 
+def answer(connection):
+    with connection:
+        serve(connection)
+
+
 s = socket.socket(socket.AF_UNIX)
 s.bind(path)
 s.listen()
 while True:
     connection, _ = s.accept()
-    threading.Thread(target=serve, args=(connection,), daemon=True).start()
+    threading.Thread(target=answer, args=(connection,), daemon=True).start()
