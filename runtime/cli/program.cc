@@ -4,10 +4,13 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "runtime/cli/help.hh"
 #include "runtime/cli/verbs.hh"
 #include "runtime/cli/version.hh"
 #include "runtime/container/id.hh"
+#include "runtime/host/facts.hh"
 #include "runtime/security/sealed_self.hh"
 #include "runtime/sys/fd.hh"
 #include "runtime/sys/file.hh"
@@ -16,10 +19,6 @@
 namespace vessel::cli {
 
 namespace {
-
-void print(const std::string& text) {
-  write_all(STDOUT_FILENO, text, "standard output");
-}
 
 // Before anything is opened: a descriptor of ours must never take the number of a missing stdio,
 // and the container's process must not get it as such.
@@ -32,8 +31,14 @@ void open_missing_stdio() {
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0) return;
 }
 
-bool is_inside_user_namespace_or_unprivileged() {
-  return ::geteuid() != 0;
+// Root of a user namespace has no /run of its own where a user made that namespace (podman without
+// root); where it is root for all around it, as in a container, USER says so. As runc decides.
+bool is_without_root() {
+  if (::geteuid() != 0) return true;
+  const char* directory = std::getenv("XDG_RUNTIME_DIR");
+  if (!directory || !*directory || !in_user_namespace()) return false;
+  const char* user = std::getenv("USER");
+  return !user || std::string_view(user) != "root";
 }
 
 Globals globals_of(const Arguments& arguments) {
@@ -43,8 +48,7 @@ Globals globals_of(const Arguments& arguments) {
   std::string rootless = arguments.value("rootless");
   if (rootless != "auto") globals.rootless = bool_of(rootless, "rootless");
   globals.root = arguments.value("root");
-  if (globals.root.empty())
-    globals.root = default_state_root(is_inside_user_namespace_or_unprivileged());
+  if (globals.root.empty()) globals.root = default_state_root(is_without_root());
   globals.root = absolute_path(globals.root);
   while (globals.root.size() > 1 && globals.root.back() == '/') globals.root.pop_back();
   return globals;

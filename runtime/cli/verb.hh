@@ -28,11 +28,16 @@ struct Verb {
   bool options_first = false;
   bool hidden = false;  // in no list and no completion
   bool clones = false;  // makes processes in containers: runs from a protected copy of itself
+  // What a shell offers as operands: containers in these statuses ("running|paused"), or nothing.
+  std::string_view containers = {};
   int (*run)(const Globals&, const Arguments&) = nullptr;  // gives the exit code
   int failure_code = 1;
   std::string_view failure_prefix = {};  // before every message
 };
 
 inline constexpr size_t any_number = static_cast<size_t>(-1);
+
+// A verb's answer, all of it, to standard output. Throws SysError.
+void print(std::string_view text);
 
 }  // namespace vessel::cli

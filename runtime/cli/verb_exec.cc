@@ -133,6 +133,7 @@ Verb exec_verb() {
       .most_operands = any_number,
       .options_first = true,
       .clones = true,
+      .containers = "running",
       .run = exec,
       .failure_code = 255,
       .failure_prefix = "exec failed: "};

@@ -10,10 +10,6 @@ namespace vessel::cli {
 
 namespace {
 
-void print(const std::string& text) {
-  write_all(STDOUT_FILENO, text, "standard output");
-}
-
 // As create would be called for this bundle.
 PlanOptions options_of(const Globals& globals, const Arguments& arguments) {
   PlanOptions options;

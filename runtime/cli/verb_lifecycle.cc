@@ -34,6 +34,7 @@ Verb start_verb() {
           .options = {},
           .least_operands = 1,
           .most_operands = 1,
+          .containers = "created|stopped",
           .run = [](const Globals& g, const Arguments& a) {
             if (can_start_again(g.root, a.operand(0))) execute_start_again(g, a.operand(0));
             start_container(g.root, a.operand(0));
@@ -52,6 +53,7 @@ Verb kill_verb() {
           .options = {{.name = "all", .short_name = 'a', .help = "to every process inside"}},
           .least_operands = 1,
           .most_operands = 2,
+          .containers = "created|running|paused",
           .run = [](const Globals& g, const Arguments& a) {
             int signal = parse_signal(a.operands().size() > 1 ? a.operand(1) : "TERM");
             kill_container(g.root, a.operand(0), signal, a.flag("all"));
@@ -71,6 +73,7 @@ Verb delete_verb() {
                        .help = "kill a running one first; no error when there is none"}},
           .least_operands = 1,
           .most_operands = 1,
+          .containers = ".*",
           .run = [](const Globals& g, const Arguments& a) {
             delete_container(g.root, a.operand(0), a.flag("force"));
             return 0;
@@ -85,6 +88,7 @@ Verb pause_verb() {
           .options = {},
           .least_operands = 1,
           .most_operands = 1,
+          .containers = "running",
           .run = [](const Globals& g, const Arguments& a) {
             pause_container(g.root, a.operand(0));
             return 0;
@@ -99,6 +103,7 @@ Verb resume_verb() {
           .options = {},
           .least_operands = 1,
           .most_operands = 1,
+          .containers = "paused",
           .run = [](const Globals& g, const Arguments& a) {
             resume_container(g.root, a.operand(0));
             return 0;

@@ -13,10 +13,6 @@ namespace vessel::cli {
 
 namespace {
 
-void print(const std::string& text) {
-  write_all(STDOUT_FILENO, text, "standard output");
-}
-
 int logs(const Globals& globals, const Arguments& arguments) {
   LogsRequest request;
   request.root = globals.root;
@@ -71,6 +67,7 @@ Verb logs_verb() {
                       {.name = "timestamps", .short_name = 't', .help = "the time of each line"}},
           .least_operands = 1,
           .most_operands = 1,
+          .containers = ".*",
           .run = logs};
 }
 
@@ -89,6 +86,7 @@ Verb stop_verb() {
                        .default_value = "10"}},
           .least_operands = 1,
           .most_operands = any_number,
+          .containers = "running|paused",
           .run = stop};
 }
 
@@ -102,6 +100,7 @@ Verb wait_verb() {
           .options = {},
           .least_operands = 1,
           .most_operands = 1,
+          .containers = ".*",
           .run = [](const Globals& g, const Arguments& a) {
             print(std::to_string(wait_for_container(g.root, a.operand(0))) + "\n");
             return 0;
@@ -118,6 +117,7 @@ Verb inspect_verb() {
           .options = {},
           .least_operands = 1,
           .most_operands = any_number,
+          .containers = ".*",
           .run = [](const Globals& g, const Arguments& a) {
             print(inspect_text(g.root, a.operands()));
             return 0;
@@ -133,6 +133,7 @@ Verb stats_verb() {
               "containers, anew each second.",
           .options = {{.name = "no-stream", .help = "one table, then exit"}},
           .most_operands = any_number,
+          .containers = "running|paused",
           .run = [](const Globals& g, const Arguments& a) {
             show_stats(g.root, a.operands(), a.flag("no-stream"));
             return 0;

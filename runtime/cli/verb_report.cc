@@ -9,10 +9,6 @@ namespace vessel::cli {
 
 namespace {
 
-void print(const std::string& text) {
-  write_all(STDOUT_FILENO, text, "standard output");
-}
-
 // Go's durations as far as callers use them: "5s", "500ms", "1m30s"; a bare number is seconds.
 int64_t milliseconds_of(const std::string& text) {
   int64_t total = 0;
@@ -78,6 +74,7 @@ Verb state_verb() {
           .options = {},
           .least_operands = 1,
           .most_operands = 1,
+          .containers = ".*",
           .run = [](const Globals& g, const Arguments& a) {
             print(state_text(g.root, a.operand(0)));
             return 0;
@@ -104,6 +101,7 @@ Verb ps_verb() {
           .least_operands = 1,
           .most_operands = any_number,
           .options_first = true,
+          .containers = "created|running|paused",
           .run = ps};
 }
 
@@ -121,6 +119,7 @@ Verb events_verb() {
                       {.name = "stats", .help = "one line, then exit"}},
           .least_operands = 1,
           .most_operands = 1,
+          .containers = "created|running|paused",
           .run = [](const Globals& g, const Arguments& a) {
             events(g.root, a.operand(0), a.flag("stats"), milliseconds_of(a.value("interval")));
             return 0;

@@ -144,6 +144,7 @@ Verb update_verb() {
            {.name = "mem-bw-schema", .value = "SCHEMA", .help = "Intel RDT bandwidth schema"}},
       .least_operands = 1,
       .most_operands = 1,
+      .containers = "created|running|paused",
       .run = update};
 }
 

@@ -1,6 +1,10 @@
 #include "runtime/cli/verbs.hh"
 
+#include <unistd.h>
+
 #include <algorithm>
+
+#include "runtime/sys/file.hh"
 
 namespace vessel::cli {
 
@@ -72,6 +76,10 @@ const Verb* nearest_verb(std::string_view name) {
       best = &verb;
     }
   return best;
+}
+
+void print(std::string_view text) {
+  write_all(STDOUT_FILENO, text, "standard output");
 }
 
 }  // namespace vessel::cli

@@ -60,13 +60,6 @@ CgroupLayout cgroup_layout() {
                                                                       : CgroupLayout::v1;
 }
 
-// The initial user namespace has a fixed inode number (linux/proc_ns.h PROC_USER_INIT_INO). One
-// with an identity map is another one all the same: its root cannot mknod, nor mount most things.
-bool in_user_namespace() {
-  struct stat st;
-  return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != 0xEFFFFFFD;
-}
-
 void probe_capabilities(HostFacts& facts) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
@@ -85,6 +78,13 @@ void probe_capabilities(HostFacts& facts) {
 }
 
 }  // namespace
+
+// The initial user namespace has a fixed inode number (linux/proc_ns.h PROC_USER_INIT_INO). One
+// with an identity map is another one all the same: its root cannot mknod, nor mount most things.
+bool in_user_namespace() {
+  struct stat st;
+  return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != 0xEFFFFFFD;
+}
 
 HostFacts probe_host(const oci::Config* config) {
   HostFacts facts;

@@ -30,6 +30,9 @@ struct HostFacts {
   }
 };
 
+// Whether this process is in another than the first user namespace.
+bool in_user_namespace();
+
 // Fills the facts from the running host in a dozen cheap system calls, without reading mountinfo.
 // With a config, what it does not ask for (labels, resctrl, time namespaces) is not looked for.
 // Throws SysError when uname(2) or capget(2) fails.
