@@ -54,7 +54,10 @@ void set_oom_score(pid_t pid, int32_t score, bool rootless) {
     write_existing(AT_FDCWD, "/proc/" + who + "/oom_score_adj", std::to_string(score));
   } catch (const SysError& e) {
     if (rootless && (e.code() == EACCES || e.code() == EPERM)) return;
-    throw SysError("set oomScoreAdj to " + std::to_string(score), e.code());
+    const std::string what = "set oomScoreAdj to " + std::to_string(score);
+    if (e.code() == EACCES)  // proc(5)
+      throw Error(what + ": " + error_text(EACCES) + ": lowering it needs CAP_SYS_RESOURCE");
+    throw SysError(what, e.code());
   }
 }
 

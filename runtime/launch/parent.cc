@@ -127,6 +127,10 @@ Launched launch_init(const Plan& plan, const CgroupEntry& entry, const ChildBody
   bool enter_v2 = false;
   if (!namespaces.needs_helper) {
     auto init = clone_into(namespaces.clone_flags, entry, enter_v2);
+    if (!init && errno == EPERM && !(namespaces.clone_flags & CLONE_NEWUSER))
+      throw Error("clone3 with the container's namespaces: " + error_text(EPERM) +
+                  ": without CAP_SYS_ADMIN the container needs a user namespace too "
+                  "(linux.namespaces, with uidMappings and gidMappings)");
     if (!init) throw SysError("clone3 with the container's namespaces");
     if (init->pid == 0) {
       ours.reset();

@@ -12,6 +12,7 @@
 #include "runtime/launch/parent.hh"
 #include "runtime/launch/user_program.hh"
 #include "runtime/operations/create.hh"
+#include "runtime/operations/exec_format.hh"
 #include "runtime/operations/foreground.hh"
 #include "runtime/plan/make_plan.hh"
 #include "runtime/security/notify_listener.hh"
@@ -64,7 +65,7 @@ class Exec {
     int notify = serve_child(launched);
     if (notify >= 0) send_notify(launched, notify);
     if (gate_.opening) open_gate(gate_.opening);
-    wait_for_execve(launched);
+    see_execve(launched);
     log::step("executed");
     hand_over(launched);
     launched.let_go();
@@ -74,6 +75,16 @@ class Exec {
   }
 
  private:
+  void see_execve(Launched& launched) {
+    try {
+      wait_for_execve(launched);
+    } catch (const std::exception& failed) {
+      const std::string why = why_not_executable(container_.record.rootfs, failed.what());
+      if (!why.empty()) throw Error(failed.what() + why);
+      throw;
+    }
+  }
+
   void make_the_plan() {
     const std::string file = container_.dir.path() + "/config.json";
     config_ = oci::read_config(container_.dir.read_config(), file);

@@ -7,6 +7,7 @@
 #include "runtime/container/monitored.hh"
 #include "runtime/container/status.hh"
 #include "runtime/hooks/hooks.hh"
+#include "runtime/operations/exec_format.hh"
 #include "runtime/operations/lifecycle.hh"
 #include "runtime/operations/notify_socket.hh"
 #include "runtime/sys/error.hh"
@@ -66,7 +67,8 @@ void start_container(const std::string& root, const std::string& id) {
       Cgroup cgroup = Cgroup::open(c.record.cgroup);
       destroy_container(c.dir, c.record, cgroup, c.init);
     }
-    throw Error("unable to start container process: " + failure);
+    throw Error("unable to start container process: " + failure +
+                why_not_executable(c.record.rootfs, failure));
   }
   log::step("started");
   if (c.record.has_poststart) {
@@ -80,10 +82,12 @@ void start_container(const std::string& root, const std::string& id) {
 void finish_start(Created& created) {
   try {
     wait_for_execve(created.init);
-  } catch (const std::exception&) {
+  } catch (const std::exception& failed) {
+    const std::string why = why_not_executable(created.record.rootfs, failed.what());
     created.init.let_go();
     if (created.again) created.record.annotations[restart_annotation] = "true";
     destroy_container(created.dir, created.record, created.cgroup, created.init.pidfd());
+    if (!why.empty()) throw Error(failed.what() + why);
     throw;
   }
   created.init.let_go();
