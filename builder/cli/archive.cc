@@ -4,6 +4,7 @@
 #include "builder/cli/output.hh"
 #include "builder/cli/verb.hh"
 #include "builder/store/archive.hh"
+#include "builder/store/near_names.hh"
 
 namespace kiln::cli {
 
@@ -50,7 +51,7 @@ int save(const Arguments& arguments) {
   std::vector<NamedImage> images;
   for (const std::string& text : arguments.operands()) {
     auto entry = find_image(store, text);
-    if (!entry) throw Error("no image '" + text + "' in store " + store.path());
+    if (!entry) throw no_such_image(store, text);
     images.push_back(std::move(*entry));
   }
   const ArchiveFormat format =

@@ -7,6 +7,7 @@
 #include "builder/cli/time.hh"
 #include "builder/cli/verb.hh"
 #include "builder/store/image.hh"
+#include "builder/store/near_names.hh"
 
 namespace kiln::cli {
 
@@ -14,7 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr Option options[] = {
+constexpr Option inspect_options[] = {
     {.letter = 'f',
      .name = "format",
      .argument = "TEMPLATE|json",
@@ -87,7 +88,7 @@ int inspect(const Arguments& arguments) {
   for (const std::string& text : arguments.operands()) {
     if (type == "index") {  // needs no manifest for this platform
       const auto entry = find_image(store, text);
-      if (!entry) throw Error("no image '" + text + "' in store " + store.path());
+      if (!entry) throw no_such_image(store, text);
       list.push_back(Json::parse(store.read_blob(entry->descriptor.digest)));
       continue;
     }
@@ -178,7 +179,7 @@ const Verb inspect_verb{
     .name = "inspect",
     .operands = "IMAGE...",
     .summary = "Show what an image is: its configuration, manifest and layers.",
-    .options = options,
+    .options = inspect_options,
     .examples =
         "kiln inspect my-app\nkiln inspect --format '{{json .Config.Env}}' my-app\n"
         "kiln inspect --type manifest my-app",

@@ -1,3 +1,7 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -5,18 +9,51 @@
 #include "builder/cli/output.hh"
 #include "builder/cli/verbs.hh"
 #include "builder/dockerfile/source.hh"
+#include "builder/store/store.hh"
 #include "builder/sys/user_namespace.hh"
 
 namespace kiln::cli {
 
 namespace {
 
-void complain(std::string_view verb, std::string_view message) {
+// The store that the command line or the environment names; "" when neither leads to one.
+std::string store_of(std::span<const std::string> words) {
+  std::string given;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--store" && i + 1 < words.size()) given = words[i + 1];
+    if (words[i].starts_with("--store=")) given = words[i].substr(8);
+  }
+  try {
+    return Store::default_directory(given);
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+// What to do about failures of the machine rather than of what was asked for; a line, or "".
+std::string advice(std::string_view message, std::span<const std::string> words) {
+  const auto says = [&](int error) { return message.find(error_text(error)) != message.npos; };
+  const std::string store = store_of(words);
+  if (store.empty()) return {};
+  if (says(ENOSPC) || says(EDQUOT))
+    return "the store is " + store +
+           ": 'kiln prune' removes what no image needs; KILN_STORE or --store name another place";
+  struct stat st {};
+  if ((says(EACCES) || says(EPERM) || says(EROFS)) && stat(store.c_str(), &st) == 0 &&
+      faccessat(AT_FDCWD, store.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+    return "the store " + store + " belongs to uid " + std::to_string(st.st_uid) +
+           " and you, uid " + std::to_string(geteuid()) +
+           ", may not write to it: KILN_STORE or --store name another place";
+  return {};
+}
+
+void complain(std::string_view verb, std::string_view message, std::string_view hint) {
   std::string text = "kiln: ";
   if (!verb.empty()) text += std::string(verb) + ": ";
   // It may quote what an image, an archive or a registry says.
   text += message_text(message);
   text += '\n';
+  if (!hint.empty()) text.append(hint).append("\n");
   // Nothing can be done when standard error is gone.
   if (fwrite(text.data(), 1, text.size(), stderr) != text.size()) return;
 }
@@ -97,10 +134,10 @@ int main(std::span<const std::string> words) {
     rest.insert(rest.end(), words.begin() + static_cast<ptrdiff_t>(at) + 1, words.end());
     return run(*verb, std::move(rest));
   } catch (const dockerfile::DockerfileError& error) {
-    complain(name, error.render());
+    complain(name, error.render(), advice(error.message(), words));
     return error_exit;
   } catch (const std::exception& error) {
-    complain(name, error.what());
+    complain(name, error.what(), advice(error.what(), words));
     return error_exit;
   }
 }

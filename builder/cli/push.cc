@@ -3,13 +3,14 @@
 #include "builder/cli/output.hh"
 #include "builder/cli/registry_command.hh"
 #include "builder/registry/store_image.hh"
+#include "builder/store/near_names.hh"
 #include "builder/sys/file.hh"
 
 namespace kiln::cli {
 
 namespace {
 
-constexpr Option options[] = {
+constexpr Option push_options[] = {
     {.name = "platform",
      .argument = "OS/ARCH[/VARIANT]",
      .help = "of an index only what fits this, without the index"},
@@ -49,7 +50,7 @@ std::vector<Job> all_tags(const Store& store, const Arguments& arguments) {
 Job one(const Store& store, const Arguments& arguments) {
   const std::string& text = arguments.operands()[0];
   const auto entry = find_image(store, text);
-  if (!entry) throw Error("no image '" + text + "' in store " + store.path());
+  if (!entry) throw no_such_image(store, text);
   const bool elsewhere = arguments.operands().size() > 1;
   const auto own = parse_reference(text);
   if (!elsewhere &&
@@ -96,7 +97,7 @@ const Verb push_verb{
     .name = "push",
     .operands = "IMAGE [NAME[:TAG]]",
     .summary = "Send an image of the store to a registry.",
-    .options = options,
+    .options = push_options,
     .examples =
         "kiln push registry.example/team/app:1.0\n"
         "kiln push my-app registry.example/team/app:1.0",

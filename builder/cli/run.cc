@@ -14,6 +14,7 @@
 #include "builder/cli/snapshots.hh"
 #include "builder/steps/bundle.hh"
 #include "builder/steps/runtime_call.hh"
+#include "builder/store/near_names.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/user_namespace.hh"
 
@@ -23,7 +24,7 @@ namespace {
 
 constexpr int own_failure = 125, cannot_invoke = 126, not_found = 127;  // as docker run
 
-constexpr auto options = with_container_rows(std::array{
+constexpr auto run_options = with_container_rows(std::array{
     Option{.letter = 'd', .name = "detach", .help = "in the background; prints the name"},
     Option{.name = "rm", .help = "delete the container when it has ended"},
     Option{.name = "name", .argument = "NAME", .help = "of the container [random]"},
@@ -197,7 +198,7 @@ Image find_or_pull(Store& store, const std::string& text,
     registry.puller()(require_reference(text), platform.value_or(host_platform()), 0);
   } catch (Error& error) {
     progress->close();
-    if (!image) error.prepend("no image '" + text + "' in store " + store.path() + ", and no pull");
+    if (!image) error.prepend(no_such_image(store, text).message() + "; no pull");
     throw;
   }
   progress->close();
@@ -282,7 +283,7 @@ const Verb run_verb{
     .name = "run",
     .operands = "IMAGE [ARG...]",
     .summary = "Run an image as a container through an OCI runtime.",
-    .options = options,
+    .options = run_options,
     .examples =
         "kiln run --rm -it debian:12 bash\n"
         "kiln run -d --name web -p 8080:80 -v data:/var/lib/web my-web",

@@ -4,6 +4,7 @@
 #include "builder/cli/verb.hh"
 #include "builder/store/collect.hh"
 #include "builder/store/image.hh"
+#include "builder/store/near_names.hh"
 
 namespace kiln::cli {
 
@@ -13,7 +14,7 @@ int tag(const Arguments& arguments) {
   Store store(Store::default_directory(arguments.text("store")));
   const std::string& source = arguments.operands()[0];
   const auto entry = find_image(store, source);
-  if (!entry) throw Error("no image '" + source + "' in store " + store.path());
+  if (!entry) throw no_such_image(store, source);
   if (!store.hold(entry->descriptor.digest))
     throw Error("image '" + source + "' has lost its manifest; see 'kiln fsck'");
   for (size_t i = 1; i < arguments.operands().size(); ++i) {
@@ -46,7 +47,7 @@ void remove_one(Store& store, const std::string& text, bool force,
   const auto entry = find_image(store, text);
   if (!entry) {
     if (force) return;
-    throw Error("no image '" + text + "' in store " + store.path());
+    throw no_such_image(store, text);
   }
   size_t names = 0;
   for (const NamedImage& other : store.images())

@@ -7,6 +7,7 @@
 #include <array>
 #include <set>
 
+#include "builder/store/near_names.hh"
 #include "builder/sys/edit_distance.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
@@ -18,27 +19,14 @@ namespace {
 constexpr std::string_view image_scheme = "docker-image://";
 constexpr std::string_view layout_scheme = "oci-layout://";
 
-std::string near_names(const Store& store, const Reference& wanted,
-                       const std::vector<std::string>& stages) {
+std::string near_stage_or_names(const Store& store, const Reference& wanted,
+                                const std::vector<std::string>& stages) {
   // A stage first: whoever writes one is rarely after an image of nearly its name.
+  const std::string name = wanted.familiar().substr(0, wanted.familiar().rfind(':'));
   for (const std::string& stage : stages)
-    if (edit_distance(stage, wanted.familiar().substr(0, wanted.familiar().rfind(':'))) <=
-        std::max<size_t>(1, stage.size() / 3))
+    if (edit_distance(stage, name) <= std::max<size_t>(1, stage.size() / 3))
       return "; did you mean the stage " + stage + "?";
-  std::vector<std::pair<size_t, std::string>> near;
-  for (const NamedImage& i : store.images()) {
-    const auto reference = parse_reference(i.name);
-    if (!reference) continue;
-    const size_t d = reference->name() == wanted.name()
-                         ? 0
-                         : edit_distance(reference->familiar(), wanted.familiar());
-    if (d <= std::max<size_t>(2, wanted.familiar().size() / 4))
-      near.emplace_back(d, reference->familiar());
-  }
-  std::ranges::sort(near);
-  std::string text;
-  for (size_t i = 0; i < near.size() && i < 3; ++i) text += (i ? ", " : "") + near[i].second;
-  return text.empty() ? "" : "; the store has " + text;
+  return near_names(store, wanted);
 }
 
 void copy_blob(Store& store, int blobs, const oci::Descriptor& blob) {
@@ -173,12 +161,12 @@ std::shared_ptr<const Image> Images::find(const std::string& name, const oci::Pl
       puller_(reference, platform, step);
     } catch (const Error& error) {
       throw Error("no image " + reference.familiar() + " in the store" +
-                  near_names(store_, reference, stages_) + "; pull: " + error.message());
+                  near_stage_or_names(store_, reference, stages_) + "; pull: " + error.message());
     }
     return std::make_shared<const Image>(load_image(store_, reference.text(), platform));
   }
   throw Error("no image " + reference.familiar() + " in the store" +
-              near_names(store_, reference, stages_) +
+              near_stage_or_names(store_, reference, stages_) +
               (request_.pull == PullPolicy::never ? " (pulling is off: --pull=never)" : ""));
 }
 

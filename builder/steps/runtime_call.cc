@@ -233,10 +233,13 @@ RuntimeEnd run_container(const RuntimeCall& call, const LineSink& sink,
   if (call.in_place != nullptr) return call.in_place->wait();
   RuntimeEnd end;
   end.status = wait_for(pid);
-  // Without its pid file the container never started: the status is the runtime's own.
-  if (end.status != 0 && access(pid_file.c_str(), F_OK) != 0) {
+  // Without its pid file the container never started: the status is the runtime's own. With one,
+  // the kernel may still have refused the program (no executable for this machine).
+  if (end.status != 0) end.message = last_error(log);
+  if (end.status != 0 &&
+      (access(pid_file.c_str(), F_OK) != 0 ||
+       end.message.find("unable to start container process") != std::string::npos)) {
     end.never_ran = true;
-    end.message = last_error(log);
     if (end.message.empty())
       end.message = call.runtime + " ended with status " + std::to_string(end.status);
   }

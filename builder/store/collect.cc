@@ -22,14 +22,14 @@ namespace {
 // lease: what is younger than this is left to it.
 constexpr int64_t foreign_grace = 600;  // seconds
 
-struct Found {
+struct FoundFile {
   std::string name;
   int64_t changed = 0;  // the later of mtime and ctime
   uint64_t bytes = 0;   // allocated
 };
 
-std::vector<Found> files_in(int parent, const char* name) {
-  std::vector<Found> result;
+std::vector<FoundFile> files_in(int parent, const char* name) {
+  std::vector<FoundFile> result;
   Fd directory(openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!directory) {
     if (errno == ENOENT) return result;
@@ -127,7 +127,7 @@ class Collection {
     const int64_t now = time(nullptr);
     const Fd blobs = open_dir_at(store_.directory(), "blobs");
     for (const char* algorithm : {"sha256", "sha512"})
-      for (const Found& file : files_in(blobs.get(), algorithm)) {
+      for (const FoundFile& file : files_in(blobs.get(), algorithm)) {
         const std::string digest = std::string(algorithm) + ":" + file.name;
         if (wanted_.contains(digest) || held_.contains(digest)) continue;
         if (!freed_.contains(digest) && now - file.changed < foreign_grace) continue;
@@ -139,7 +139,7 @@ class Collection {
 
   void sweep_unfinished() {
     const Fd ingest = open_dir_at(store_.records(), "ingest");
-    for (const Found& file : files_in(store_.records(), "ingest")) {
+    for (const FoundFile& file : files_in(store_.records(), "ingest")) {
       const Fd opened(openat(ingest.get(), file.name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
       // Its writer holds the lock from creation on (under the lock that we hold now).
       if (!opened || flock(opened.get(), LOCK_EX | LOCK_NB) != 0) continue;
@@ -163,7 +163,7 @@ class Collection {
         for (const CachedLayer& layer : stored.record->layers)
           diff_ids.insert(std::string(layer.diff_id.hex()));
     const int64_t now = time(nullptr);
-    for (const Found& file : files_in(store_.records(), "layer-index")) {
+    for (const FoundFile& file : files_in(store_.records(), "layer-index")) {
       if (diff_ids.contains(file.name) || now - file.changed < foreign_grace) continue;
       unlinkat(store_.records(), ("layer-index/" + file.name).c_str(), 0);
       result.bytes += file.bytes;
@@ -230,7 +230,7 @@ class Collection {
     uint64_t sum = 0;
     const Fd blobs = open_dir_at(store_.directory(), "blobs");
     for (const char* algorithm : {"sha256", "sha512"})
-      for (const Found& file : files_in(blobs.get(), algorithm)) sum += file.bytes;
+      for (const FoundFile& file : files_in(blobs.get(), algorithm)) sum += file.bytes;
     return sum;
   }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "builder/store/near_names.hh"
 #include "builder/sys/error.hh"
 
 namespace kiln {
@@ -176,7 +177,7 @@ Image load_image(Store& store, std::string_view text,
   if (!image) {
     if (const auto parsed = parse_reference(text); !parsed && hex_prefix(text).empty())
       throw Error("reference '" + std::string(text) + "' " + parsed.error());
-    throw Error("no image '" + std::string(text) + "' in store " + store.path());
+    throw no_such_image(store, text);
   }
   return std::move(*image);
 }

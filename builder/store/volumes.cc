@@ -21,9 +21,9 @@ namespace {
 
 constexpr const char* data_name = "_data";
 constexpr const char* record_name = "volume.json";
-constexpr size_t record_limit = size_t{64} << 10;
+constexpr size_t volume_record_limit = size_t{64} << 10;
 
-std::vector<std::string> names_in(int directory) {
+std::vector<std::string> volume_names_in(int directory) {
   std::vector<std::string> names;
   Fd copy(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!copy) throw SysError("open volumes");
@@ -97,7 +97,7 @@ std::optional<Volume> Volumes::find(const std::string& name) const {
   const Fd directory(
       openat(directory_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!directory) return std::nullopt;
-  const auto text = try_read_file_at(directory.get(), record_name, record_limit);
+  const auto text = try_read_file_at(directory.get(), record_name, volume_record_limit);
   const auto record = nlohmann::json::parse(text.value_or(""), nullptr, false);
   Volume volume{name, path_ + "/" + name + "/" + data_name, "", false};
   if (record.is_object()) {
@@ -109,7 +109,7 @@ std::optional<Volume> Volumes::find(const std::string& name) const {
 
 std::vector<Volume> Volumes::list() const {
   std::vector<Volume> all;
-  for (const std::string& name : names_in(directory_.get()))
+  for (const std::string& name : volume_names_in(directory_.get()))
     if (auto volume = find(name)) all.push_back(std::move(*volume));
   return all;
 }
@@ -151,7 +151,7 @@ std::vector<std::string> Volumes::prune(bool all) {
   }
   // What crashes left; under this lock nobody is making one (open_or_create runs under the shared
   // one).
-  for (const std::string& name : names_in(directory_.get()))
+  for (const std::string& name : volume_names_in(directory_.get()))
     if (name[0] == '.') remove_tree_at(directory_.get(), name);
   return removed;
 }
@@ -162,7 +162,7 @@ bool Volumes::fill(const std::string& name, int from) {
     if (errno != EINTR) throw SysError("lock volume " + name);
   {
     const Fd data = open_dir_at(volume.get(), data_name);
-    if (!names_in(data.get()).empty()) return false;
+    if (!volume_names_in(data.get()).empty()) return false;
   }
   const std::string fresh = ".fill-" + random_name();
   make_dir_at(volume.get(), fresh, 0700);
