@@ -2,6 +2,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <array>
+#include <csignal>
+
 #include "builder/cli/output.hh"
 #include "builder/cli/registry_command.hh"
 #include "builder/sys/file.hh"
@@ -26,6 +29,28 @@ constexpr Option logout_options[] = {
     authfile_option,
 };
 
+volatile sig_atomic_t stopped_by = 0;
+
+// While it lives, signals that would end kiln end the reading instead.
+class StoppedReading {
+ public:
+  StoppedReading() {
+    stopped_by = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int number) { stopped_by = number; };  // no SA_RESTART: read returns
+    for (size_t i = 0; i < numbers.size(); ++i) sigaction(numbers[i], &action, &before_[i]);
+  }
+  StoppedReading(const StoppedReading&) = delete;
+  StoppedReading& operator=(const StoppedReading&) = delete;
+  ~StoppedReading() {
+    for (size_t i = 0; i < numbers.size(); ++i) sigaction(numbers[i], &before_[i], nullptr);
+  }
+
+ private:
+  static constexpr std::array numbers = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+  std::array<struct sigaction, numbers.size()> before_{};
+};
+
 // Asks on the terminal, whatever standard input is.
 class Terminal {
  public:
@@ -34,7 +59,7 @@ class Terminal {
   }
 
   std::string ask(const std::string& question, bool hidden) {
-    write_all(fd_.get(), question);
+    const StoppedReading stopped;
     termios before{};
     if (hidden) {
       if (tcgetattr(fd_.get(), &before) != 0) throw SysError("read the terminal's settings");
@@ -42,13 +67,14 @@ class Terminal {
       silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
       tcsetattr(fd_.get(), TCSAFLUSH, &silent);
     }
+    write_all(fd_.get(), question);  // silent by now: whoever sees it may type
     std::string line;
     char c;
-    while (read(fd_.get(), &c, 1) == 1 && c != '\n' && line.size() < line_limit) line += c;
-    if (hidden) {
-      tcsetattr(fd_.get(), TCSAFLUSH, &before);
-      write_all(fd_.get(), "\n");
-    }
+    while (stopped_by == 0 && read(fd_.get(), &c, 1) == 1 && c != '\n' && line.size() < line_limit)
+      line += c;
+    if (hidden) tcsetattr(fd_.get(), TCSAFLUSH, &before);
+    if (hidden || stopped_by != 0) write_all(fd_.get(), "\n");
+    if (stopped_by != 0) _exit(128 + stopped_by);
     return line;
   }
 

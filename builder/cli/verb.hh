@@ -14,7 +14,7 @@
 namespace kiln::cli {
 
 // What a shell offers for an option's argument or an operand.
-enum class Completes { nothing, file, directory, image };
+enum class Completes { nothing, file, directory, image, stage };
 
 // One row of an option table. The parser, `--help`, the shell completions and the test against the
 // man page all read the same row.
