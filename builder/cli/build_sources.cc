@@ -18,8 +18,6 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr size_t most_bytes = size_t{16} << 20;  // of a Dockerfile or an ignore file
-
 // A directory of this build's own, removed at its end.
 struct Unpacked {
   Fd parent;
@@ -96,7 +94,8 @@ std::string read_all(ByteSource& source) {
   std::vector<std::byte> buffer(65536);
   while (const size_t n = source.read(buffer)) {
     text.append(reinterpret_cast<const char*>(buffer.data()), n);
-    if (text.size() > most_bytes) throw Error("standard input: more than 16 MiB is no Dockerfile");
+    if (text.size() > dockerfile::most_bytes)
+      throw Error("standard input: more than 16 MiB is no Dockerfile");
   }
   return text;
 }
@@ -104,8 +103,9 @@ std::string read_all(ByteSource& source) {
 // The ignore file of a Dockerfile: its own first (Dockerfile reference, ".dockerignore file").
 std::optional<std::string> ignore_text(int context, const std::string& inside) {
   if (!inside.empty())
-    if (auto own = read_file_in_root(context, inside + ".dockerignore", most_bytes)) return own;
-  return read_file_in_root(context, ".dockerignore", most_bytes);
+    if (auto own = read_file_in_root(context, inside + ".dockerignore", dockerfile::most_bytes))
+      return own;
+  return read_file_in_root(context, ".dockerignore", dockerfile::most_bytes);
 }
 
 // -f that names something below the context: the context's author may have made it a link to a file
@@ -126,7 +126,7 @@ void finish(BuildSources& sources, Fd root, const std::string& name, const std::
             bool own_directory) {
   std::optional<std::string> ignore;
   if (file == "-") {
-    sources.dockerfile = {"-", read_fd(STDIN_FILENO, most_bytes, "standard input")};
+    sources.dockerfile = {"-", read_fd(STDIN_FILENO, dockerfile::most_bytes, "standard input")};
     ignore = ignore_text(root.get(), "");
   } else if (const auto below = own_directory ? std::nullopt : path_below(name, file)) {
     auto text = read_file_in_root(root.get(), *below, most_bytes);
@@ -137,13 +137,14 @@ void finish(BuildSources& sources, Fd root, const std::string& name, const std::
     ignore = ignore_text(root.get(), *below);
   } else if (!file.empty() && !own_directory) {
     // -f with a directory: a path of the user's, as docker build takes it.
-    sources.dockerfile = {file, read_file_at(AT_FDCWD, file, most_bytes)};
-    ignore = try_read_file_at(AT_FDCWD, file + ".dockerignore", most_bytes);
+    sources.dockerfile = {file, read_file_at(AT_FDCWD, file, dockerfile::most_bytes)};
+    ignore = try_read_file_at(AT_FDCWD, file + ".dockerignore", dockerfile::most_bytes);
     if (!ignore) ignore = ignore_text(root.get(), "");
   } else {
     const std::string inside = file.empty() ? "Dockerfile" : file;
-    auto text = read_file_in_root(root.get(), inside, most_bytes);
-    if (!text && file.empty()) text = read_file_in_root(root.get(), "dockerfile", most_bytes);
+    auto text = read_file_in_root(root.get(), inside, dockerfile::most_bytes);
+    if (!text && file.empty())
+      text = read_file_in_root(root.get(), "dockerfile", dockerfile::most_bytes);
     if (!text)
       throw Error("no " + inside + " in " + name + (file.empty() ? "; name one with --file" : ""));
     const bool here = own_directory || name == ".";

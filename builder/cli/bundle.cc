@@ -8,7 +8,7 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr auto options = with_container_rows(std::array{
+constexpr auto bundle_options = with_container_rows(std::array{
     Option{.name = "rm", .help = "remove the bundle DIR that kiln made"},
     Option{.name = "platform", .argument = "OS/ARCH[/VARIANT]", .help = "of an image for several"},
 });
@@ -45,7 +45,7 @@ const Verb bundle_verb{
     .name = "bundle",
     .operands = "IMAGE DIR [-- ARG...] | --rm DIR...",
     .summary = "Make a runtime bundle (config.json and root filesystem) of an image.",
-    .options = options,
+    .options = bundle_options,
     .examples =
         "kiln bundle my-app /tmp/b && vessel run --bundle /tmp/b app"
         "\nkiln bundle --rm /tmp/b",

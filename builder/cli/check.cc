@@ -14,8 +14,6 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr size_t most_bytes = size_t{16} << 20;
-
 // The Dockerfile and, where there is one, the text of the ignore file that goes with it.
 struct CheckedFiles {
   dockerfile::Source source;
@@ -28,25 +26,26 @@ CheckedFiles read_files(const Arguments& arguments) {
   const std::string context = arguments.operands().empty() ? "." : arguments.operands()[0];
   const std::string file = arguments.text("file");
   if (context == "-" || (file == "-" && context == ".")) {
-    return {{"-", read_fd(STDIN_FILENO, most_bytes, "standard input")}, std::nullopt};
+    return {{"-", read_fd(STDIN_FILENO, dockerfile::most_bytes, "standard input")}, std::nullopt};
   }
   const Fd root(open(context.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) throw SysError("open " + context);
 
   std::optional<std::string> ignore;
   if (file.empty()) {
-    auto text = read_file_in_root(root.get(), "Dockerfile", most_bytes);
+    auto text = read_file_in_root(root.get(), "Dockerfile", dockerfile::most_bytes);
     if (!text) throw Error("no Dockerfile in " + context + "; name one with --file");
-    ignore = read_file_in_root(root.get(), "Dockerfile.dockerignore", most_bytes);
-    if (!ignore) ignore = read_file_in_root(root.get(), ".dockerignore", most_bytes);
+    ignore = read_file_in_root(root.get(), "Dockerfile.dockerignore", dockerfile::most_bytes);
+    if (!ignore) ignore = read_file_in_root(root.get(), ".dockerignore", dockerfile::most_bytes);
     const std::string name = context == "." ? "Dockerfile" : context + "/Dockerfile";
     return {{name, *std::move(text)}, std::move(ignore)};
   }
   const bool from_stdin = file == "-";
-  std::string text = from_stdin ? read_fd(STDIN_FILENO, most_bytes, "standard input")
-                                : read_file_at(AT_FDCWD, file, most_bytes);
-  if (!from_stdin) ignore = try_read_file_at(AT_FDCWD, file + ".dockerignore", most_bytes);
-  if (!ignore) ignore = read_file_in_root(root.get(), ".dockerignore", most_bytes);
+  std::string text = from_stdin ? read_fd(STDIN_FILENO, dockerfile::most_bytes, "standard input")
+                                : read_file_at(AT_FDCWD, file, dockerfile::most_bytes);
+  if (!from_stdin)
+    ignore = try_read_file_at(AT_FDCWD, file + ".dockerignore", dockerfile::most_bytes);
+  if (!ignore) ignore = read_file_in_root(root.get(), ".dockerignore", dockerfile::most_bytes);
   return {{file, std::move(text)}, std::move(ignore)};
 }
 
@@ -120,7 +119,7 @@ int check(const Arguments& arguments) {
   return result.findings.empty() ? 0 : 1;
 }
 
-constexpr Option options[] = {
+constexpr Option check_options[] = {
     {.letter = 'f',
      .name = "file",
      .argument = "FILE",
@@ -148,7 +147,7 @@ const Verb check_verb{
     .operands = "[CONTEXT]",
     .summary =
         "Look for what is wrong or risky in a Dockerfile. Exits with 1 when there is anything.",
-    .options = options,
+    .options = check_options,
     .examples = "kiln check\nkiln check -f app.Dockerfile --format json .",
     .most = 1,
     .completes = Completes::directory,

@@ -23,7 +23,7 @@ namespace {
 
 constexpr size_t config_limit = size_t{16} << 20;
 
-constexpr Option options[] = {
+constexpr Option chroot_runtime_options[] = {
     {.name = "root", .argument = "DIR", .help = "where its state is"},
     {.name = "log", .argument = "FILE", .help = "errors, a JSON object a line"},
     {.name = "log-format", .argument = "KIND", .help = "json", .choices = "json"},
@@ -129,7 +129,7 @@ const Verb chroot_runtime_verb{
     .name = "chroot-runtime",
     .operands = "run|delete ID",
     .summary = "Called by build --isolation chroot in the place of an OCI runtime.",
-    .options = options,
+    .options = chroot_runtime_options,
     .examples = "kiln chroot-runtime --root DIR --bundle DIR --pid-file FILE run ID",
     .least = 2,
     .most = 2,

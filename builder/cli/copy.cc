@@ -14,7 +14,7 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr Option options[] = {
+constexpr Option copy_options[] = {
     {.name = "platform",
      .argument = "OS/ARCH[/VARIANT]",
      .help = "of an index only what fits this, without the index"},
@@ -263,7 +263,7 @@ const Verb copy_verb{
     .name = "copy",
     .operands = "FROM TO",
     .summary = "Copy an image between registries, layouts and archives, past the store.",
-    .options = options,
+    .options = copy_options,
     .examples =
         "kiln copy registry.example/app:1 mirror.example:5000/app:1\n"
         "kiln copy registry.example/app:1 oci:./layout:1",

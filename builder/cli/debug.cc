@@ -15,11 +15,9 @@ namespace {
 
 using Operands = std::span<const std::string>;
 
-constexpr size_t most_bytes = size_t{16} << 20;
-
 std::string read_text_file(const std::string& path) {
-  if (path == "-") return read_fd(STDIN_FILENO, most_bytes, "standard input");
-  return read_file_at(AT_FDCWD, path, most_bytes);
+  if (path == "-") return read_fd(STDIN_FILENO, dockerfile::most_bytes, "standard input");
+  return read_file_at(AT_FDCWD, path, dockerfile::most_bytes);
 }
 
 dockerfile::Lookup environment(const Arguments& arguments) {
@@ -88,7 +86,7 @@ int debug(const Arguments& arguments) {
   throw UsageError("debug " + subject + ": must be ast, expand, words or ignore");
 }
 
-constexpr Option options[] = {
+constexpr Option debug_options[] = {
     {.letter = 'e',
      .name = "env",
      .argument = "NAME=VALUE",
@@ -109,7 +107,7 @@ const Verb debug_verb{
     .summary =
         "Show how kiln reads a Dockerfile (ast FILE), expands text (expand TEXT), splits it "
         "(words TEXT) or matches paths (ignore PATTERNFILE PATH...).",
-    .options = options,
+    .options = debug_options,
     .examples =
         "kiln debug ast Dockerfile\n"
         "kiln debug expand -e v=1 '${v:-2}'\n"

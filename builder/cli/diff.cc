@@ -10,7 +10,7 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr Option options[] = {
+constexpr Option diff_options[] = {
     {.name = "format",
      .argument = "KIND",
      .help = "of the output",
@@ -48,7 +48,7 @@ const Verb diff_verb{
     .summary =
         "Show the files that differ between two images, layer by layer; exits with 1 when "
         "there are any.",
-    .options = options,
+    .options = diff_options,
     .examples = "kiln diff my-app:1.0 my-app:1.1",
     .least = 2,
     .most = 2,

@@ -194,7 +194,7 @@ int doctor(const Arguments& arguments) {
   return works ? 0 : 1;
 }
 
-constexpr Option options[] = {
+constexpr Option doctor_options[] = {
     {.name = "runtime",
      .argument = "PROGRAM",
      .help = "the OCI runtime to look for [vessel beside kiln, or in PATH]",
@@ -207,7 +207,7 @@ extern const Verb doctor_verb;
 const Verb doctor_verb{
     .name = "doctor",
     .summary = "Say how steps can be run here, and what is missing.",
-    .options = options,
+    .options = doctor_options,
     .examples = "kiln doctor",
     .most = 0,
     .run = doctor,

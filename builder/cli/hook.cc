@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t state_limit = size_t{1} << 20;
 
-constexpr Option options[] = {
+constexpr Option hook_options[] = {
     {.name = "rm", .help = "disconnect: the bundle ends with its container"},
     {.name = "volumes", .help = "disconnect --rm: its anonymous volumes too"},
 };
@@ -46,7 +46,7 @@ const Verb hook_verb{
     .name = "hook",
     .operands = "connect -- PASTA-ARG... | disconnect",
     .summary = "Called by OCI runtimes as a hook of bundles that kiln made.",
-    .options = options,
+    .options = hook_options,
     .examples = "kiln hook disconnect < state.json",
     .least = 1,
     .hidden = true,

@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr Option options[] = {
+constexpr Option images_options[] = {
     {.letter = 'a', .name = "all", .help = "also images that have lost their name"},
     {.letter = 'q', .name = "quiet", .help = "ids only"},
     {.name = "no-trunc", .help = "whole ids"},
@@ -116,7 +116,7 @@ const Verb images_verb{
     .name = "images",
     .operands = "[NAME[:TAG]]",
     .summary = "List the images of the store.",
-    .options = options,
+    .options = images_options,
     .examples = "kiln images\nkiln images --format '{{.Name}} {{.Size}}'",
     .most = 1,
     .completes = Completes::image,

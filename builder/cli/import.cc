@@ -12,7 +12,7 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr Option options[] = {
+constexpr Option import_options[] = {
     {.name = "platform",
      .argument = "OS/ARCH[/VARIANT]",
      .help = "what the root filesystem is for"},
@@ -89,7 +89,7 @@ const Verb import_verb{
     .summary =
         "Make an image of one layer from a root filesystem: a tar (plain, gzip, zstd, bzip2 "
         "or xz) or a directory.",
-    .options = options,
+    .options = import_options,
     .examples =
         "kiln import rootfs.tar.gz debian:12\n"
         "debootstrap bookworm root && kiln import root debian:12",

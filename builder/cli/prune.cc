@@ -13,7 +13,7 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr Option options[] = {
+constexpr Option prune_options[] = {
     {.letter = 'a',
      .name = "all",
      .help = "also images that no bundle was made from, and the whole build cache"},
@@ -105,7 +105,7 @@ const Verb prune_verb{
     .summary =
         "Remove what nothing needs: nameless images, build cache that belongs to no image, "
         "left-overs.",
-    .options = options,
+    .options = prune_options,
     .examples = "kiln prune\nkiln prune --keep-storage 10g --filter until=72h",
     .most = 0,
     .needs_ids = true,

@@ -6,7 +6,7 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr Option options[] = {
+constexpr Option pull_options[] = {
     {.name = "platform",
      .argument = "OS/ARCH[/VARIANT]",
      .help = "of an index what fits this (else this machine)"},
@@ -68,7 +68,7 @@ const Verb pull_verb{
     .name = "pull",
     .operands = "NAME[:TAG|@DIGEST]",
     .summary = "Fetch an image from a registry into the store.",
-    .options = options,
+    .options = pull_options,
     .examples =
         "kiln pull node:20-alpine\n"
         "kiln pull --platform linux/arm64 registry.example/team/app:1.0",

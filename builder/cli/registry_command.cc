@@ -9,10 +9,10 @@ namespace kiln::cli {
 
 namespace {
 
-std::atomic<bool> interrupted = false;
+std::atomic<bool> transfer_interrupted = false;
 
-void on_signal(int signal) {
-  if (interrupted.exchange(true)) _exit(128 + signal);
+void on_interrupt(int signal) {
+  if (transfer_interrupted.exchange(true)) _exit(128 + signal);
 }
 
 ProgressMode mode_of(const Arguments& arguments) {
@@ -35,10 +35,10 @@ Registries registries_of(const Arguments& arguments) {
 
 RegistryCommand::RegistryCommand(const Arguments& arguments)
     : access_(registries_of(arguments), arguments.text("authfile"),
-              [] { return interrupted.load(); }),
+              [] { return transfer_interrupted.load(); }),
       progress_(make_progress(mode_of(arguments), STDERR_FILENO)) {
   struct sigaction action {};
-  action.sa_handler = on_signal;
+  action.sa_handler = on_interrupt;
   for (int s : {SIGINT, SIGTERM, SIGHUP}) sigaction(s, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }

@@ -46,7 +46,7 @@ constexpr Option globals[] = {
 };
 
 // clang-format off
-const Verb* const table[] = {
+const Verb* const all_verbs[] = {
     &build_verb,
     &run_verb,
     &bundle_verb,
@@ -82,7 +82,7 @@ const Verb* const table[] = {
 }  // namespace
 
 std::span<const Verb* const> verbs() {
-  return table;
+  return all_verbs;
 }
 
 std::span<const Option> global_options() {
@@ -90,8 +90,8 @@ std::span<const Option> global_options() {
 }
 
 const Verb* find_verb(std::string_view name) {
-  const auto it = std::ranges::find(table, name, &Verb::name);
-  return it == std::end(table) ? nullptr : *it;
+  const auto it = std::ranges::find(all_verbs, name, &Verb::name);
+  return it == std::end(all_verbs) ? nullptr : *it;
 }
 
 }  // namespace kiln::cli

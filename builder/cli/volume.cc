@@ -10,7 +10,7 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr Option options[] = {
+constexpr Option volume_options[] = {
     {.letter = 'q', .name = "quiet", .help = "ls: names only"},
     {.letter = 'a', .name = "all", .help = "prune: named volumes too"},
     {.letter = 'f', .name = "force", .help = "rm: a missing volume is no error; prune never asks"},
@@ -91,7 +91,7 @@ const Verb volume_verb{
     .name = "volume",
     .operands = "ls|create|rm|inspect|prune [NAME...]",
     .summary = "Manage volumes, directories that outlive containers.",
-    .options = options,
+    .options = volume_options,
     .examples = "kiln volume create data\nkiln run -v data:/var/lib/db my-db",
     .least = 1,
     .run = volume,

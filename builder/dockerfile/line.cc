@@ -10,7 +10,7 @@ namespace kiln::dockerfile {
 
 namespace {
 
-using Reader = void (*)(Node& node, std::string_view text, char escape);
+using LineReader = void (*)(Node& node, std::string_view text, char escape);
 
 // A JSON array of strings, or false when the text is none. Exactly JSON: what is almost JSON is a
 // shell command that begins with a bracket.
@@ -57,7 +57,8 @@ void read_key_values(Node& node, std::string_view text, char escape) {
   if (!words[0].contains('=')) {
     // The old form: one name, and all the rest is its value.
     const std::vector<std::string> halves = split_blank(text, 2);
-    if (halves.size() < 2) throw Error(upper(node.keyword) + " needs a name and a value, as NAME=VALUE");
+    if (halves.size() < 2)
+      throw Error(upper(node.keyword) + " needs a name and a value, as NAME=VALUE");
     node.arguments = {halves[0], halves[1], ""};
     return;
   }
@@ -93,8 +94,8 @@ void read_unknown(Node& node, std::string_view, char) {
   node.arguments.emplace_back();
 }
 
-Reader reader_of(const std::string& keyword) {
-  static const std::map<std::string, Reader, std::less<>> readers = {
+LineReader reader_of(const std::string& keyword) {
+  static const std::map<std::string, LineReader, std::less<>> readers = {
       {"add", read_json_or_list},        {"arg", read_words},
       {"cmd", read_json_or_text},        {"copy", read_json_or_list},
       {"entrypoint", read_json_or_text}, {"env", read_key_values},

@@ -11,6 +11,9 @@
 
 namespace kiln::dockerfile {
 
+// What is larger is neither a Dockerfile nor a .dockerignore.
+inline constexpr size_t most_bytes = size_t{16} << 20;
+
 // A stretch of the source. Lines count from 1 and include both ends; bytes are [begin, end).
 struct SourceRange {
   size_t begin = 0;

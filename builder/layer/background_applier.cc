@@ -13,7 +13,7 @@ namespace kiln {
 
 namespace {
 
-constexpr size_t piece_size = size_t{256} << 10;
+constexpr size_t batch_size = size_t{256} << 10;
 constexpr size_t most_bytes = size_t{2} << 20;  // waiting to be applied
 constexpr size_t most_pieces = 2048;
 
@@ -127,7 +127,7 @@ struct BackgroundApplier::State {
   };
 
   void more(std::span<const std::byte> data) {
-    if (open && open->data.size() + data.size() > piece_size) flush();
+    if (open && open->data.size() + data.size() > batch_size) flush();
     if (!open) open.emplace();
     open->data.insert(open->data.end(), data.begin(), data.end());
   }
@@ -152,7 +152,7 @@ std::unique_ptr<ByteSource> BackgroundApplier::begin(const Entry& entry, ByteSou
   state_->flush();
   state_->open.emplace();
   state_->open->entry = entry;
-  if (entry.size <= piece_size) state_->open->data.reserve(entry.size);
+  if (entry.size <= batch_size) state_->open->data.reserve(entry.size);
   return std::make_unique<State::Tee>(*state_, content);
 }
 

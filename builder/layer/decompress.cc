@@ -12,7 +12,7 @@ namespace kiln {
 
 namespace {
 
-constexpr size_t buffer_size = size_t{256} << 10;
+constexpr size_t output_size = size_t{256} << 10;
 
 // The bytes already taken for looking at the magic, then the rest.
 class Replay final : public ByteSource {
@@ -37,7 +37,7 @@ class Filtered final : public ByteSource {
  public:
   Filtered(std::unique_ptr<Replay> source, int filter, const char* name)
       : source_(std::move(source)),
-        buffer_(buffer_size),
+        buffer_(output_size),
         name_(name),
         library_(archive_library()),
         archive_(library_.read_new()) {

@@ -14,8 +14,8 @@ std::string tar_name(const Entry& entry);  // tar_header.cc
 
 namespace {
 
-constexpr size_t buffer_size = size_t{256} << 10;
-constexpr size_t block = 512;
+constexpr size_t copy_size = size_t{256} << 10;
+constexpr size_t tar_block = 512;
 
 // Counts and digests the blob on its way out.
 class BlobEnd final : public ByteSink {
@@ -43,7 +43,7 @@ struct LayerWriter::State {
   ByteSink* plain;
   oci::Hasher diff;
   Sha256 content_hash;
-  std::vector<std::byte> buffer = std::vector<std::byte>(buffer_size);
+  std::vector<std::byte> buffer = std::vector<std::byte>(copy_size);
   size_t filled = 0;
   uint64_t tar_size = 0;
   uint64_t entries = 0;
@@ -84,8 +84,8 @@ struct LayerWriter::State {
   }
 
   void pad() {
-    static constexpr char zeros[block] = {};
-    put(std::string_view(zeros, (block - tar_size % block) % block));
+    static constexpr char zeros[tar_block] = {};
+    put(std::string_view(zeros, (tar_block - tar_size % tar_block) % tar_block));
   }
 
   void check(const Entry& entry) {
@@ -173,7 +173,7 @@ void LayerWriter::add(const Entry& entry, ByteSource& content) {
 
 LayerBlob LayerWriter::finish() {
   State& s = *state_;
-  static constexpr char zeros[2 * block] = {};
+  static constexpr char zeros[2 * tar_block] = {};
   s.put(std::string_view(zeros, sizeof zeros));
   s.flush();
   s.compressor.finish();

@@ -9,7 +9,7 @@ namespace kiln {
 
 namespace {
 
-constexpr size_t block = 512;
+constexpr size_t header_block = 512;
 constexpr size_t name_field = 100;
 constexpr uint64_t octal7 = 07777777;      // what an 8-byte field holds
 constexpr int64_t octal11 = 077777777777;  // what a 12-byte field holds
@@ -52,8 +52,8 @@ struct Ustar {
 
 void append_ustar(std::string& out, const Ustar& header) {
   const size_t start = out.size();
-  out.resize(start + block, '\0');
-  const std::span<char> b(out.data() + start, block);
+  out.resize(start + header_block, '\0');
+  const std::span<char> b(out.data() + start, header_block);
   std::memcpy(b.data(), header.name.data(), std::min(header.name.size(), name_field));
   put_octal(b.subspan(100, 8), header.mode);
   put_octal(b.subspan(108, 8), header.uid);
@@ -169,7 +169,7 @@ void append_tar_header(std::string& out, const Entry& entry) {
     pax_name.resize(std::min(pax_name.size(), name_field));
     append_ustar(out, {.name = pax_name, .mode = 0644, .size = pax.size(), .type = 'x'});
     out += pax;
-    out.append((block - pax.size() % block) % block, '\0');
+    out.append((header_block - pax.size() % header_block) % header_block, '\0');
   }
   append_ustar(out, header);
 }

@@ -14,7 +14,7 @@ namespace kiln {
 
 namespace {
 
-constexpr size_t file_limit = size_t{4} << 20;
+constexpr size_t certificate_limit = size_t{4} << 20;
 
 void add_directory(TlsSettings& tls, const std::string& directory) {
   std::error_code error;
@@ -25,7 +25,7 @@ void add_directory(TlsSettings& tls, const std::string& directory) {
   for (const std::string& name : names) {
     const std::string path = directory + "/" + name;
     if (name.ends_with(".crt")) {
-      tls.authorities += read_file_at(AT_FDCWD, path, file_limit) + "\n";
+      tls.authorities += read_file_at(AT_FDCWD, path, certificate_limit) + "\n";
     } else if (name.ends_with(".cert")) {
       const std::string key = path.substr(0, path.size() - 5) + ".key";
       if (access(key.c_str(), R_OK) != 0)

@@ -13,7 +13,6 @@ namespace kiln {
 namespace {
 
 constexpr size_t manifest_limit = size_t{4} << 20;  // what registries need not accept more than
-constexpr long document_deadline = 60;              // seconds
 
 const char* const accepted =
     "Accept: application/vnd.oci.image.index.v1+json, "

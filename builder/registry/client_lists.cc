@@ -5,6 +5,7 @@
 
 #include "builder/registry/answer.hh"
 #include "builder/registry/client.hh"
+#include "builder/registry/patience.hh"
 
 namespace kiln {
 
@@ -13,7 +14,6 @@ namespace {
 constexpr size_t page_limit = size_t{4} << 20;  // bytes
 constexpr size_t pages_limit = 10'000;
 constexpr size_t count_limit = 1'000'000;
-constexpr long document_deadline = 60;  // seconds
 
 // The URL of a Link header's rel="next" (RFC 8288), "" when there is none.
 std::string next_link(const HttpResponse& answer) {

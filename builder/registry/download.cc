@@ -12,7 +12,7 @@ namespace kiln {
 
 namespace {
 
-struct Transfer {
+struct Download {
   int fd;
   const DownloadOptions& options;
   uint64_t size = 0;
@@ -20,7 +20,7 @@ struct Transfer {
 };
 
 size_t receive(char* data, size_t, size_t size, void* user) {
-  auto& t = *static_cast<Transfer*>(user);
+  auto& t = *static_cast<Download*>(user);
   t.size += size;
   if (t.size > t.options.limit) {
     t.failure = "more than " + std::to_string(t.options.limit) + " bytes";
@@ -36,7 +36,7 @@ size_t receive(char* data, size_t, size_t size, void* user) {
 }
 
 int report(void* user, curl_off_t total, curl_off_t now, curl_off_t, curl_off_t) {
-  auto& t = *static_cast<Transfer*>(user);
+  auto& t = *static_cast<Download*>(user);
   if (t.options.canceled && t.options.canceled()) {
     t.failure = "canceled";
     return 1;
@@ -52,7 +52,7 @@ Downloaded download(const std::string& url, int fd, const DownloadOptions& optio
   const CurlLibrary& c = curl();
   const std::unique_ptr<CURL, decltype(c.easy_cleanup)> easy(c.easy_init(), c.easy_cleanup);
   if (!easy) throw Error("libcurl: out of memory");
-  Transfer transfer{fd, options, 0, {}};
+  Download transfer{fd, options, 0, {}};
   CURL* h = easy.get();
   c.easy_setopt(h, CURLOPT_URL, url.c_str());
   c.easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");

@@ -17,7 +17,7 @@ constexpr size_t header_limit = 256 << 10;  // bytes of one answer's headers
 constexpr long receive_buffer = 512 << 10;  // curl's largest
 constexpr long send_buffer = 1 << 20;
 
-std::string lower(std::string_view text) {
+std::string lower_case(std::string_view text) {
   std::string out(text);
   for (char& c : out)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
@@ -73,7 +73,7 @@ size_t take_header(char* data, size_t, size_t size, void* user) {
     }
     const size_t colon = line.find(':');
     if (colon != line.npos)
-      x.response.headers.add(lower(trimmed(line.substr(0, colon))),
+      x.response.headers.add(lower_case(trimmed(line.substr(0, colon))),
                              std::string(trimmed(line.substr(colon + 1))));
   });
   return fine ? size : 0;

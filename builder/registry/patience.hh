@@ -9,6 +9,9 @@
 
 namespace kiln {
 
+// For documents and answers that have no contents to speak of, in seconds.
+inline constexpr long document_deadline = 60;
+
 class Patience {
  public:
   // Waits before the next attempt, twice as long each time (a quarter of a second at first, with

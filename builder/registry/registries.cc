@@ -14,7 +14,7 @@ namespace kiln {
 
 namespace {
 
-constexpr size_t file_limit = size_t{1} << 20;
+constexpr size_t registries_limit = size_t{1} << 20;
 // The registry that has docker.io's images answers under another name.
 constexpr std::string_view docker_domain = "docker.io";
 constexpr std::string_view docker_host = "registry-1.docker.io";
@@ -128,11 +128,11 @@ void read_registries(Registries& registries, std::string_view text, const std::s
 Registries load_registries() {
   Registries result;
   const auto read = [&](const std::string& file) {
-    if (const auto text = try_read_file_at(AT_FDCWD, file, file_limit))
+    if (const auto text = try_read_file_at(AT_FDCWD, file, registries_limit))
       read_registries(result, *text, file);
   };
   if (const char* file = getenv("KILN_REGISTRIES"); file != nullptr && *file != '\0') {
-    read_registries(result, read_file_at(AT_FDCWD, file, file_limit), file);
+    read_registries(result, read_file_at(AT_FDCWD, file, registries_limit), file);
     return result;
   }
   read("/etc/kiln/registries.conf");
@@ -150,7 +150,7 @@ Endpoint Registries::endpoint(std::string_view host) const {
   e.tls = find_certificates(e.host);
   e.tls.verify = !e.insecure;
   if (const auto own = authorities.find(std::string(host)); own != authorities.end())
-    e.tls.authorities += read_file_at(AT_FDCWD, own->second, file_limit);
+    e.tls.authorities += read_file_at(AT_FDCWD, own->second, registries_limit);
   return e;
 }
 

@@ -13,7 +13,6 @@ namespace kiln {
 namespace {
 
 constexpr int redirect_limit = 10;
-constexpr long document_deadline = 60;  // seconds
 
 bool is_redirect(long status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;

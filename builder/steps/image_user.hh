@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "builder/layer/recorded_owner.hh"
+
 namespace kiln {
 
 struct UserDatabase {
@@ -31,10 +33,6 @@ struct ImageUser {
 // Error ("user app: not in the image's /etc/passwd").
 ImageUser look_up_user(std::string_view text, const UserDatabase& database);
 
-struct Owner {
-  uint32_t uid = 0;
-  uint32_t gid = 0;
-};
 // --chown: as above, but a user given alone as a number is also the group (Dockerfile reference,
 // "COPY --chown": "the same numeric UID as the GID").
 Owner look_up_owner(std::string_view text, const UserDatabase& database);

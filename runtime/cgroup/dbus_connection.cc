@@ -22,7 +22,7 @@ int hex_digit(char c) {
 }
 
 // Values in addresses write other bytes as %XX.
-std::string unescape(std::string_view value) {
+std::string unescape_address(std::string_view value) {
   std::string plain;
   for (size_t i = 0; i < value.size(); ++i) {
     if (value[i] == '%' && i + 2 < value.size() && hex_digit(value[i + 1]) >= 0 &&
@@ -43,8 +43,9 @@ int connect_to(std::string_view address, Fd& out) {
   name.sun_family = AF_UNIX;
   std::string path;
   for (std::string_view pair : split(address.substr(5), ",")) {
-    if (pair.starts_with("path=")) path = unescape(pair.substr(5));
-    if (pair.starts_with("abstract=")) path = std::string(1, '\0') + unescape(pair.substr(9));
+    if (pair.starts_with("path=")) path = unescape_address(pair.substr(5));
+    if (pair.starts_with("abstract="))
+      path = std::string(1, '\0') + unescape_address(pair.substr(9));
   }
   if (path.empty()) return EINVAL;
   if (path.size() >= sizeof name.sun_path) return ENAMETOOLONG;

@@ -14,12 +14,12 @@ namespace vessel {
 
 namespace {
 
-constexpr int64_t patience_ms = 10'000;
+constexpr int64_t freeze_patience_ms = 10'000;
 
 // v1 sends no event, and reading is what moves FREEZING on to FROZEN once every task has stopped;
 // writing FROZEN again catches tasks forked meanwhile. Mostly the first read already says FROZEN.
 void freeze_v1(const std::string& dir) {
-  Deadline deadline(patience_ms);
+  Deadline deadline(freeze_patience_ms);
   for (int64_t wait_us = 20;; wait_us = std::min<int64_t>(wait_us * 2, 10'000)) {
     write_cgroup(dir, "freezer.state", "FROZEN");
     std::string now = read_cgroup(dir, "freezer.state");
@@ -36,7 +36,7 @@ void freeze_v2(const std::string& dir) {
   Fd events = try_open_cgroup(dir, "cgroup.events", O_RDONLY);
   if (!events) throw SysError("open " + dir + "/cgroup.events");
   write_cgroup(dir, "cgroup.freeze", "1");
-  if (wait_event(events.get(), "frozen", 1, Deadline(patience_ms))) return;
+  if (wait_event(events.get(), "frozen", 1, Deadline(freeze_patience_ms))) return;
   try_write_cgroup(dir, "cgroup.freeze", "0");
   throw Error("freeze " + dir + ": not every process stopped within 10 s");
 }

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view base = "linux.resources.memory";
 
-std::string path(std::string_view field) {
+std::string memory_path(std::string_view field) {
   return std::string(base) + "." + std::string(field);
 }
 
@@ -19,8 +19,9 @@ void check_usage(int64_t limit, int64_t swap, std::string_view usage_file, Write
   auto usage = text ? parse_counter(*text) : std::nullopt;
   if (!usage) return;  // best effort, as the usage of a cgroup that is not there yet is 0
   auto refuse = [&](std::string_view field, int64_t value) {
-    throw Error(path(field) + ": " + std::to_string(value) + " is not above the current usage " +
-                std::to_string(*usage) + " (checkBeforeUpdate)");
+    throw Error(memory_path(field) + ": " + std::to_string(value) +
+                " is not above the current usage " + std::to_string(*usage) +
+                " (checkBeforeUpdate)");
   };
   if (swap > 0 && static_cast<uint64_t>(swap) <= *usage) refuse("swap", swap);
   if (limit > 0 && static_cast<uint64_t>(limit) <= *usage) refuse("limit", limit);
@@ -38,24 +39,25 @@ void v2(const oci::MemoryLimits& m, WriteBuilder& to) {
   try {
     swap_value = swap_max(swap, limit);
   } catch (Error& error) {
-    error.prepend(path("swap"));
+    error.prepend(memory_path("swap"));
     throw;
   }
   if (swap_value) {
     // Without swap accounting, "no swap" and "any swap" are both what the host does already.
     bool harmless = *swap_value == "max" || *swap_value == "0";
-    to.put("memory", "memory.swap.max", *swap_value, path("swap"),
+    to.put("memory", "memory.swap.max", *swap_value, memory_path("swap"),
            harmless ? WriteRule::if_present : WriteRule::required);
   }
   if (m.limit.value_or(0) != 0)
-    to.put("memory", "memory.max", *m.limit < 0 ? "max" : std::to_string(*m.limit), path("limit"));
+    to.put("memory", "memory.max", *m.limit < 0 ? "max" : std::to_string(*m.limit),
+           memory_path("limit"));
   if (m.reservation.value_or(0) != 0)
     to.put("memory", "memory.low", *m.reservation < 0 ? "max" : std::to_string(*m.reservation),
-           path("reservation"));
+           memory_path("reservation"));
   if (m.disable_oom_killer.value_or(false))
-    to.unsupported(path("disableOOMKiller"), "such switch in cgroup v2");
+    to.unsupported(memory_path("disableOOMKiller"), "such switch in cgroup v2");
   if (m.swappiness && static_cast<int64_t>(*m.swappiness) != -1)
-    to.unsupported(path("swappiness"), "swappiness per cgroup in cgroup v2");
+    to.unsupported(memory_path("swappiness"), "swappiness per cgroup in cgroup v2");
 }
 
 void v1(const oci::MemoryLimits& m, WriteBuilder& to) {
@@ -65,12 +67,13 @@ void v1(const oci::MemoryLimits& m, WriteBuilder& to) {
   bool swap_implied = limit == -1 && swap == 0;
   if (swap_implied) swap = -1;
   auto put_limit = [&] {
-    if (limit != 0) to.put("memory", limit_file, std::to_string(limit), path("limit"));
+    if (limit != 0) to.put("memory", limit_file, std::to_string(limit), memory_path("limit"));
   };
   auto put_swap = [&] {
     // Without swap accounting in the kernel there is no such file; "-1" asks for nothing then.
     if (swap != 0)
-      to.put("memory", swap_file, std::to_string(swap), path(swap_implied ? "limit" : "swap"),
+      to.put("memory", swap_file, std::to_string(swap),
+             memory_path(swap_implied ? "limit" : "swap"),
              swap == -1 ? WriteRule::if_present : WriteRule::required);
   };
   // The kernel keeps limit <= memory+swap at every moment: the larger one moves first when both
@@ -90,11 +93,11 @@ void v1(const oci::MemoryLimits& m, WriteBuilder& to) {
   if (!swap_first) put_swap();
   if (m.reservation.value_or(0) != 0)
     to.put("memory", "memory.soft_limit_in_bytes", std::to_string(*m.reservation),
-           path("reservation"));
+           memory_path("reservation"));
   if (m.disable_oom_killer.value_or(false))
-    to.put("memory", "memory.oom_control", "1", path("disableOOMKiller"));
+    to.put("memory", "memory.oom_control", "1", memory_path("disableOOMKiller"));
   if (m.swappiness && static_cast<int64_t>(*m.swappiness) != -1)
-    to.put("memory", "memory.swappiness", std::to_string(*m.swappiness), path("swappiness"));
+    to.put("memory", "memory.swappiness", std::to_string(*m.swappiness), memory_path("swappiness"));
 }
 
 bool any_set(const oci::MemoryLimits& m) {
@@ -107,10 +110,11 @@ bool any_set(const oci::MemoryLimits& m) {
 
 void memory_writes(const oci::MemoryLimits& m, WriteBuilder& to) {
   // The limit of kernel memory was taken out of Linux 5.16; the spec deprecates it.
-  if (m.kernel.value_or(0) > 0) to.unsupported(path("kernel"), "limit of kernel memory");
+  if (m.kernel.value_or(0) > 0) to.unsupported(memory_path("kernel"), "limit of kernel memory");
   // runc's range; the kernel takes up to 200 on v1 since 5.8, where callers do not expect it.
   if (m.swappiness && static_cast<int64_t>(*m.swappiness) != -1 && *m.swappiness > 100)
-    throw Error(path("swappiness") + ": " + std::to_string(*m.swappiness) + " is not in 0 to 100");
+    throw Error(memory_path("swappiness") + ": " + std::to_string(*m.swappiness) +
+                " is not in 0 to 100");
   if (!any_set(m)) return;
   bool unified = to.at("memory", base) == ControllerAt::v2;
   if (m.check_before_update.value_or(false) && !to.view.fresh)
@@ -119,10 +123,10 @@ void memory_writes(const oci::MemoryLimits& m, WriteBuilder& to) {
   if (m.kernel_tcp.value_or(0) > 0) {
     // Deprecated in v1 too, and gone where CONFIG_MEMCG_V1 is.
     if (unified)
-      to.unsupported(path("kernelTCP"), "limit of TCP buffers");
+      to.unsupported(memory_path("kernelTCP"), "limit of TCP buffers");
     else
       to.put("memory", "memory.kmem.tcp.limit_in_bytes", std::to_string(*m.kernel_tcp),
-             path("kernelTCP"), WriteRule::if_present);
+             memory_path("kernelTCP"), WriteRule::if_present);
   }
   unified ? v2(m, to) : v1(m, to);
 }

@@ -17,7 +17,7 @@ namespace vessel {
 
 namespace {
 
-constexpr int64_t patience_ms = 10'000;
+constexpr int64_t kill_patience_ms = 10'000;
 
 Fd pidfd_of(pid_t pid) {
   return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
@@ -144,7 +144,7 @@ void Cgroup::destroy() {
     kill_all(SIGKILL);
     state_->unit->stop();
   }
-  Deadline deadline(patience_ms);
+  Deadline deadline(kill_patience_ms);
   std::string left;
   bool killed = false;
   for (const auto& [key, dir] : record().paths) {

@@ -8,7 +8,7 @@ namespace {
 // cpuacct.stat counts in USER_HZ, which is 100 on every architecture that has containers.
 constexpr uint64_t tick_ns = 10'000'000;
 
-MemoryCounter memory_counter(const std::string& dir, const std::string& prefix) {
+MemoryCounter memory_counter_v1(const std::string& dir, const std::string& prefix) {
   MemoryCounter counter;
   counter.usage = read_counter(dir, prefix + ".usage_in_bytes");
   counter.max = read_counter(dir, prefix + ".max_usage_in_bytes");
@@ -101,10 +101,10 @@ void read_memory_v1(const std::string& dir, MemoryStats& to) {
   if (auto text = try_read_cgroup(dir, "memory.stat")) to.raw = parse_keyed(*text);
   auto cache = to.raw.find("cache");
   if (cache != to.raw.end()) to.cache = cache->second;
-  to.usage = memory_counter(dir, "memory");
-  to.swap = memory_counter(dir, "memory.memsw");
-  to.kernel = memory_counter(dir, "memory.kmem");
-  to.kernel_tcp = memory_counter(dir, "memory.kmem.tcp");
+  to.usage = memory_counter_v1(dir, "memory");
+  to.swap = memory_counter_v1(dir, "memory.memsw");
+  to.kernel = memory_counter_v1(dir, "memory.kmem");
+  to.kernel_tcp = memory_counter_v1(dir, "memory.kmem.tcp");
 }
 
 void read_blkio_v1(const std::string& dir, BlkioStats& to) {

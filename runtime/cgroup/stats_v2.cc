@@ -43,7 +43,7 @@ std::optional<Pressure> pressure(const std::string& dir, std::string_view file) 
   return value;
 }
 
-MemoryCounter memory_counter(const std::string& dir, const std::string& prefix) {
+MemoryCounter memory_counter_v2(const std::string& dir, const std::string& prefix) {
   MemoryCounter counter;
   counter.usage = read_counter(dir, prefix + ".current");
   counter.limit = read_counter(dir, prefix + ".max");
@@ -72,9 +72,9 @@ void read_memory_v2(const std::string& dir, MemoryStats& to) {
   if (auto text = try_read_cgroup(dir, "memory.stat")) to.raw = parse_keyed(*text);
   auto file = to.raw.find("file");
   if (file != to.raw.end()) to.cache = file->second;
-  to.usage = memory_counter(dir, "memory");
+  to.usage = memory_counter_v2(dir, "memory");
   // v1's readers expect memory and swap together here; the peaks do not add up.
-  to.swap = memory_counter(dir, "memory.swap");
+  to.swap = memory_counter_v2(dir, "memory.swap");
   to.swap.usage += to.usage.usage;
   if (to.swap.limit != UINT64_MAX)
     to.swap.limit = to.usage.limit == UINT64_MAX ? UINT64_MAX : to.swap.limit + to.usage.limit;

@@ -16,7 +16,7 @@ namespace vessel {
 
 namespace {
 
-constexpr int64_t patience_ms = 30'000;
+constexpr int64_t job_patience_ms = 30'000;
 constexpr const char* service = "org.freedesktop.systemd1";
 constexpr const char* object = "/org/freedesktop/systemd1";
 
@@ -137,7 +137,7 @@ std::string SystemdUnit::run_job(std::string_view member, const std::vector<Dbus
                signal.body[1].signature == "o" && signal.body[1].text() == job &&
                signal.body[3].signature == "s";
       },
-      Deadline(patience_ms));
+      Deadline(job_patience_ms));
   return removed.body[3].text();
 }
 
