@@ -7,7 +7,9 @@ import os, re, subprocess, sys
 
 here = os.path.dirname(os.path.abspath(__file__))
 top = os.path.dirname(here)
-vessel = os.environ.get('VESSEL', os.path.join(top, 'build/runtime/vessel'))
+sys.path.insert(0, os.path.join(top, 'tests'))
+from points import points_of
+vessel = os.environ['VESSEL'] = os.environ.get('VESSEL', os.path.join(top, 'build/runtime/vessel'))
 points = 0
 
 
@@ -37,29 +39,9 @@ good = [check(not malformed, 'every line names a property, a file and a point', 
               sorted(n for n in set(names) if names.count(n) > 1))]
 
 
-def output(file):
-    test = os.path.join(top, 'tests/runtime', file)
-    log = os.path.join(top, 'build/test-logs/tests-runtime-' + file + '.log')
-    try:
-        if os.path.getmtime(log) > max(os.path.getmtime(test), os.path.getmtime(vessel)):
-            with open(log, errors='replace') as f:
-                return f.read()
-    except OSError:
-        pass
-    try:
-        p = subprocess.run([test], cwd=top, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           env=dict(os.environ, VESSEL=vessel), timeout=240)
-        return p.stdout.decode(errors='replace')
-    except (OSError, subprocess.TimeoutExpired) as e:
-        return f'not ok 1 - {file}: {e}\n'
-
-
 for file in sorted({f for _, f, _ in table}):
-    passed, failed = [], []
-    for line in output(file).splitlines():
-        m = re.match(r'(ok|not ok) \d+ - (.*)', line)
-        if m:
-            (passed if m.group(1) == 'ok' else failed).append(m.group(2))
+    passed, failed, skipped = points_of('tests/runtime/' + file, vessel, seconds=240)
+    passed += skipped
     lacking = []
     for name, of, point in table:
         if of != file:

@@ -92,4 +92,5 @@ for n, name in enumerate(names, 1):
     if not good:
         for l in text.splitlines()[-15:]:
             print('  # ' + l)
-print(f'# {passing} programs pass; with those that count no point, {unfailing} have none that fails')
+print(f'# in the end: {passing} programs of {len(programs)} pass; with those that count no point, '
+      f'{unfailing} have none that fails')
