@@ -24,6 +24,21 @@ equal(heads[:6], ['ID', 'PID', 'STATUS', 'BUNDLE', 'CREATED', 'OWNER'], 'list: r
 entry = json.loads(vessel('list', '--format', 'json').out)[0]
 equal(sorted(entry), ['annotations', 'bundle', 'created', 'id', 'ociVersion', 'owner', 'pid', 'rootfs', 'status'],
       'list --format json is runc\'s')
+bundle = os.path.join(DIR, 'bundle')
+kiln('bundle', 'nginx:1.23', bundle, '--', 'sleep', '100')
+subprocess.run([VESSEL, '--root', ROOT, 'create', '--bundle', bundle, 'fresh'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+for name in 'held', 'ended':
+    run('-d', '--name', name, 'nginx:1.23', 'sleep', '100')
+vessel('pause', 'held')
+vessel('stop', '--time', '0', 'ended')
+names = ('web', 'fresh', 'held', 'ended')
+equal({name: (listed(name) or {}).get('STATUS') for name in names},
+      dict(zip(names, ('running', 'created', 'paused', 'stopped'))), 'list shows a running, a created, a paused and a stopped container')
+equal({c['id']: c['status'] for c in json.loads(vessel('list', '--format', 'json').out)},
+      dict(zip(names, ('running', 'created', 'paused', 'stopped'))), 'and so does its JSON')
+for name in names[1:]:
+    vessel('delete', '-f', name)
+kiln('bundle', '--rm', bundle)
 
 r = vessel('logs', 'web')
 check('ready\n' in r.out and 'problem' not in r.out and r.err.startswith('problem\n'), 'logs: each stream to its own', r)
@@ -65,6 +80,9 @@ t = Terminal(VESSEL, '--root', ROOT, 'stats')
 check(t.until(r'\x1b\[H\x1b\[2JID') and t.until(r'\x1b\[H\x1b\[2JID'), 'stats: a table again and again, in place', t.text)
 t.type('\x03')
 equal(t.end(), 130, 'stats: until Ctrl-C')
+e = json.loads(vessel('events', '--stats', 'web').out)
+check(e['type'] == 'stats' and e['id'] == 'web' and e['data']['memory']['usage']['usage'] > 0 and e['data']['cpu']['usage']['total'] > 0 and
+      e['data']['pids']['current'] >= 1, 'events --stats: the numbers as JSON', e)
 i = json.loads(vessel('inspect', 'web').out)[0]
 check(i['status'] == 'running' and i['monitor']['alive'] and i['config']['process']['args'][0] == 'sh' and
       os.path.isfile(i['log']), 'inspect')
