@@ -51,8 +51,11 @@ std::unique_ptr<Progress> make_quiet_progress();
 
 // "0.4s", "12.3s", "2m05s".
 std::string duration_text(std::chrono::nanoseconds time);
-// `text` without escape sequences and control characters, malformed UTF-8 as '?', cut to at most
-// `columns` (0: not cut). Tabs become a space.
+// `text` without escape sequences, control characters and what turns the direction of writing,
+// malformed UTF-8 as '?', cut to at most `columns` of a terminal (0: not cut), of which wide
+// characters take two. Tabs become a space.
 std::string terminal_text(std::string_view text, size_t columns = 0);
+// Columns that a text of terminal_text takes.
+size_t terminal_width(std::string_view text);
 
 }  // namespace kiln

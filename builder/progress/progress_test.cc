@@ -47,6 +47,13 @@ TEST_CASE("terminal_text keeps text and drops what steers a terminal") {
   CHECK(terminal_text("abcdef", 3) == "abc");
   CHECK(terminal_text("\xc3\xbc\xc3\xbc\xc3\xbc", 2) == "\xc3\xbc\xc3\xbc");
   CHECK(terminal_text("ends in escape\x1b") == "ends in escape");
+  // U+6F22 U+5B57 take two columns each, U+0301 none; U+202E writes backwards.
+  CHECK(terminal_text("\xe6\xbc\xa2\xe5\xad\x97", 3) == "\xe6\xbc\xa2");
+  CHECK(terminal_text("\xe6\xbc\xa2\xe5\xad\x97", 4) == "\xe6\xbc\xa2\xe5\xad\x97");
+  CHECK(terminal_text("e\xcc\x81x", 2) == "e\xcc\x81x");
+  CHECK(terminal_text("\xf0\x9f\x9a\x80go", 3) == "\xf0\x9f\x9a\x80g");
+  CHECK(terminal_text("a\xe2\x80\xae"
+                      "b") == "ab");
 }
 
 TEST_CASE("duration_text") {

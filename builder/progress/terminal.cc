@@ -2,13 +2,14 @@
 // place with their last lines of output and a bar for each transfer.
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
-#include <algorithm>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "builder/progress/progress.hh"
 #include "builder/sys/error.hh"
@@ -150,14 +151,15 @@ class TerminalProgress final : public Progress {
 
   void finish(const Step& s, const std::string& mark, const std::string& right) {
     const size_t columns = width();
-    const size_t room = columns > right.size() + 4 ? columns - right.size() - 4 : 10;
+    const size_t room = columns > right.size() + 5 ? columns - right.size() - 5 : 1;
     std::string name = terminal_text(s.name, room);
     done_.push_back(mark + name + "  " + paint_text("2", right));
   }
 
   size_t width() const {
     winsize size{};
-    return ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+    const bool known = ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_col != 0;
+    return known ? std::max<size_t>(size.ws_col, 12) : 80;
   }
 
   size_t height() const {
@@ -176,11 +178,14 @@ class TerminalProgress final : public Progress {
   // With the lock held: erases the live part, prints what has finished, draws the live part anew.
   void draw() {
     std::string out;
-    if (drawn_ != 0) out += "\x1b[" + std::to_string(drawn_) + "A";
-    if (drawn_ != 0) out += "\r\x1b[J";
+    // A terminal that was made narrower has broken long lines into several.
+    size_t rows = 0;
+    for (const size_t w : drawn_) rows += std::max<size_t>((w + width() - 1) / width(), 1);
+    if (rows != 0) out += "\x1b[" + std::to_string(std::min(rows, height() - 1)) + "A";
+    if (rows != 0) out += "\r\x1b[J";
     for (const std::string& l : done_) out += l + "\n";
     done_.clear();
-    drawn_ = 0;
+    drawn_.clear();
     if (!closed_) out += live();
     dirty_ = false;
     try {
@@ -196,13 +201,14 @@ class TerminalProgress final : public Progress {
     const auto now = Clock::now();
     std::string out;
     const auto add = [&](const std::string& text) {
-      if (drawn_ >= rows) return;
-      out += terminal_text(text, columns - 1) + "\n";
-      ++drawn_;
+      if (drawn_.size() >= rows) return;
+      const std::string line = terminal_text(text, columns - 1);
+      out += line + "\n";
+      drawn_.push_back(terminal_width(line));
     };
     for (const auto& [id, s] : steps_) {
       const std::string spent = duration_text(now - s.began);
-      const size_t room = columns > spent.size() + 6 ? columns - spent.size() - 6 : 10;
+      const size_t room = columns > spent.size() + 6 ? columns - spent.size() - 6 : 1;
       add("> " + terminal_text(s.name, room) + "  " + spent);
       for (const auto& [item, t] : s.transfers) add("    " + bar(item, t, now));
       for (const std::string& l : s.tail) add("    " + l);
@@ -217,7 +223,7 @@ class TerminalProgress final : public Progress {
   std::thread painter_;
   bool closed_ = false;
   bool dirty_ = false;
-  size_t drawn_ = 0;  // lines of the live part on the screen
+  std::vector<size_t> drawn_;  // widths of the lines of the live part on the screen
   StepId last_ = 0;
   std::map<StepId, Step> steps_;
   std::deque<std::string> done_;
