@@ -40,6 +40,13 @@ std::string quoted(std::string_view text, std::string_view escaped, char by) {
   return out;
 }
 
+// In single quotes of sh, in which nothing is escaped but by leaving them.
+std::string in_quotes(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
 // What the scripts ask kiln itself, for the store that stands on the command line.
 constexpr std::string_view bash_images =
     "kiln \"${store[@]}\" images --format '{{.Name}}' 2>/dev/null";
@@ -153,9 +160,7 @@ std::string zsh() {
       "_kiln() {\n  local curcontext=$curcontext state line\n"
       "  typeset -A opt_args\n  local -a verbs store\n  verbs=(\n";
   for_visible([&](const Verb& v) {
-    // In double quotes, as texts have apostrophes.
-    out += "    \"" + std::string(v.name) + ":" +
-           quoted(quoted(v.summary, ":", '\\'), "\"$`", '\\') + "\"\n";
+    out += "    " + in_quotes(std::string(v.name) + ":" + quoted(v.summary, ":", '\\')) + "\n";
   });
   out +=
       "  )\n  _arguments -C '--store[where images are kept]:directory:_files -/' "

@@ -75,6 +75,9 @@ DbusConnection& SystemdUnit::bus() {
       throw error.prepend("systemd cgroup driver");
     }
     return *bus_;
+  } catch (Error& error) {
+    error.prepend("systemd cgroup driver");
+    throw;
   }
   // Before any job is started, so that its end cannot be missed.
   DbusMessage match;

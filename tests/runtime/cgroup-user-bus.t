@@ -15,7 +15,7 @@ CGROUPS = '/sys/fs/cgroup/' + TAG          # what systemd has delegated to the u
 SESSION = CGROUPS + '/session.scope'       # where his commands run
 RUN = os.path.join(DIR, 'run')             # his XDG_RUNTIME_DIR
 program = os.path.join(DIR, 'vessel')
-server = None
+server = holder = None
 
 
 def own(*paths):
@@ -61,10 +61,17 @@ class Bus:
 
 
 def command(words, namespace=False):
-    """`words` as the user, in his session's cgroup; with `namespace` as root of a user namespace of his."""
+    """`words` as the user, in his session's cgroup; with `namespace` as root of his user namespace."""
+    global holder
     enter = 'echo $$ >%s/cgroup.procs && exec "$@"' % SESSION
     drop = ['setpriv', '--reuid', str(UID), '--regid', str(UID), '--clear-groups']
-    inner = ['unshare', '--user', '--map-root-user', '--mount'] if namespace else []
+    inner = []
+    if namespace:
+        if not holder:  # one namespace for all calls, as podman keeps one
+            holder = subprocess.Popen([*drop, 'unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', 'echo; exec sleep 1000'],
+                                      stdout=subprocess.PIPE)
+            holder.stdout.readline()
+        inner = ['nsenter', '--user', '--mount', '--preserve-credentials', '--target', str(holder.pid)]
     return ['sh', '-c', enter, 'sh', *drop, *inner, *words]
 
 
@@ -190,7 +197,7 @@ try:
     refused('denied', 'what systemd answers is the error\'s text', 'systemd unit test-c1.scope: StartTransientUnit: Interactive '
             'authentication required.', **here)
     refused('fail', 'a start job that fails is an error that names unit and result',
-            'systemd unit test-c1.scope: start job ended with "failed"', calls='StopUnit', **here)
+            'systemd unit test-c1.scope: start job ended with \\"failed\\"', calls='StopUnit', **here)
     refused('closes', 'a bus that goes away in the middle', 'the bus closed the connection', **here)
     refused(None, 'no bus at the place of XDG_RUNTIME_DIR', 'systemd cgroup driver: connect to unix:path=%s/bus' % RUN,
             'No such file', **here)
@@ -201,4 +208,7 @@ try:
 finally:
     if server:
         server.end()
+    if holder:
+        holder.kill()
+        holder.wait()
 done()

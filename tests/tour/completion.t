@@ -58,7 +58,7 @@ while [[ $rest ]]; do
   else [[ $rest =~ ^[^:=[:space:]]+ ]]; COMP_WORDS+=("$BASH_REMATCH"); rest=${rest:${#BASH_REMATCH}}; fi
 done
 [[ $line == *' ' ]] && COMP_WORDS+=('')
-COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$line COMP_POINT=${#line}
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$line COMP_POINT=${#line} COMP_WORDBREAKS=' =:'
 _$program
 printf '%%s\\n' "${COMPREPLY[@]}"
 ''' % (scripts, scripts)
