@@ -65,8 +65,8 @@ int run_prune(const Arguments& arguments) {
   }
   Store store(Store::default_directory(arguments.text("store")));
   remove_dead_bundles(store);
-  const auto snapshots = snapshots_if_any(store);
-  wanted.snapshots = snapshots.get();
+  const auto snapshots = existing_snapshots(store);
+  for (const auto& kind : snapshots) wanted.snapshots.push_back(kind.get());
   const Pruned done = prune(store, wanted);
   for (const std::string& image : done.images) print("Deleted: " + printable(image) + "\n");
   print("Freed " + human_size(static_cast<int64_t>(done.bytes)) + ": " +

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "builder/snapshot/snapshotter.hh"
 #include "builder/store/store.hh"
@@ -13,8 +14,7 @@ namespace kiln::cli {
 // overlay (Error where it cannot), copy (null).
 std::unique_ptr<Snapshotter> snapshots_for_bundle(const Store& store, std::string_view kind);
 
-// The one that builds use (overlay, else copies), for collection; null when nothing was ever
-// unpacked.
-std::unique_ptr<Snapshotter> snapshots_if_any(const Store& store);
+// Those that builds have used, for collection.
+std::vector<std::unique_ptr<Snapshotter>> existing_snapshots(const Store& store);
 
 }  // namespace kiln::cli

@@ -11,6 +11,7 @@
 
 #include "builder/layer/tree.hh"
 #include "builder/snapshot/overlay_mount.hh"
+#include "builder/snapshot/snapshotter.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/user_namespace.hh"
@@ -245,8 +246,9 @@ void SnapshotRecords::empty_trash() {
   for (const std::string& name : list_directory(trash_.get())) remove_tree_at(trash_.get(), name);
 }
 
-std::string snapshots_directory() {
-  return mapped_ids() == 1 ? "snapshots-1" : "snapshots";
+std::string snapshots_directory(Snapshotter::Kind kind) {
+  return std::string(kind == Snapshotter::Kind::overlay ? "snapshots" : "snapshot-copies") +
+         (mapped_ids() == 1 ? "-1" : "");
 }
 
 }  // namespace kiln

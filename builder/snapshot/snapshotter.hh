@@ -122,9 +122,10 @@ class Snapshotter {
   virtual void empty_trash() = 0;                   // the slow part of remove()
 };
 
-// Name, in a store, of the directory for this process: trees made with a single mapped id keep
-// owners in another way, and are of no use where more ids are mapped.
-std::string snapshots_directory();
+// Name, in a store, of the directory for this process and kind: trees made with a single mapped id
+// keep owners in another way, and are of no use where more ids are mapped; and what overlay stacks
+// holds only what differs from below, where the copying kind has whole trees under the same keys.
+std::string snapshots_directory(Snapshotter::Kind kind);
 // `directory` is created. Overlay needs the right to mount it here; probe first.
 std::unique_ptr<Snapshotter> open_overlay_snapshotter(const std::string& directory);
 std::unique_ptr<Snapshotter> open_copy_snapshotter(const std::string& directory);

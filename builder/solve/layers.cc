@@ -125,10 +125,13 @@ std::vector<CachedLayer> Layers::packed(const ChainRef& chain) {
 Snapshotter& Layers::snapshots() {
   const std::lock_guard lock(mutex_);
   if (!snapshots_) {
-    const std::string directory = store_.sub_directory(snapshots_directory());
-    snapshots_ = forced_copy_ || !why_no_overlay(directory).empty()
-                     ? open_copy_snapshotter(directory)
-                     : open_overlay_snapshotter(directory);
+    using Kind = Snapshotter::Kind;
+    if (!forced_copy_)
+      if (const std::string directory = store_.sub_directory(snapshots_directory(Kind::overlay));
+          why_no_overlay(directory).empty())
+        snapshots_ = open_overlay_snapshotter(directory);
+    if (!snapshots_)
+      snapshots_ = open_copy_snapshotter(store_.sub_directory(snapshots_directory(Kind::copy)));
   }
   return *snapshots_;
 }

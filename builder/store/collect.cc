@@ -170,12 +170,10 @@ class Collection {
     }
   }
 
-  void sweep_snapshots() {
-    if (options_.snapshots == nullptr) return;
+  void sweep_snapshots(Snapshotter& snapshots) {
     Things wanted;
     const auto with_parents = [&](std::string key) {
-      while (!key.empty() && wanted.insert(key).second)
-        key = options_.snapshots->parent(key).value_or("");
+      while (!key.empty() && wanted.insert(key).second) key = snapshots.parent(key).value_or("");
     };
     for (const std::string& thing : held_)
       if (thing.starts_with("snapshot:")) with_parents(thing.substr(9));
@@ -189,9 +187,9 @@ class Collection {
                 with_parents(id);
             } catch (const std::exception&) {
             }
-    for (const std::string& key : options_.snapshots->keys()) {
+    for (const std::string& key : snapshots.keys()) {
       if (wanted.contains(key)) continue;
-      options_.snapshots->remove(key);
+      snapshots.remove(key);
       ++result.snapshots;
     }
   }
@@ -242,9 +240,9 @@ class Collection {
   Things freed_;   // blobs that lost a user in this run: no grace
 };
 
-void empty_trash(Store& store, Snapshotter* snapshots) {
+void empty_trash(Store& store, const std::vector<Snapshotter*>& snapshots) {
   remove_tree_at(store.records(), "trash");
-  if (snapshots != nullptr) snapshots->empty_trash();
+  for (Snapshotter* kind : snapshots) kind->empty_trash();
 }
 
 }  // namespace
@@ -260,7 +258,7 @@ Pruned prune(Store& store, const PruneOptions& options) {
     collection.sweep_blobs();
     collection.sweep_unfinished();
     collection.sweep_indexes();
-    collection.sweep_snapshots();
+    for (Snapshotter* kind : options.snapshots) collection.sweep_snapshots(*kind);
     result = std::move(collection.result);
   }
   empty_trash(store, options.snapshots);

@@ -17,7 +17,7 @@ struct PruneOptions {
   std::optional<uint64_t> keep_storage;  // bytes: cache goes, least recently used first, until
                                          // the store is no larger
   std::optional<int64_t> unused_since;   // seconds since the epoch: only what is older
-  Snapshotter* snapshots = nullptr;      // null: unpacked trees are left alone
+  std::vector<Snapshotter*> snapshots;   // whose unpacked trees are collected too
 };
 
 struct Pruned {

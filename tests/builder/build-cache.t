@@ -256,4 +256,15 @@ names = kiln('images').out
 check(all('%d ' % i in names for i in range(8)) and names.count('at ') == 8, 'all of their names are there', names)
 trees = [tree(o[0].strip()) for o in outs]
 check(all(t['same'].text == 'same\n' and (('one' in t) == (i % 2 == 0)) for i, t in enumerate(trees)), 'and each image is right')
+
+# ---- two kinds of snapshots ----
+kiln('tag', build(context('below', 'FROM base:1\nRUN echo 1 > /one\n')).id, 'layers:2')
+d = context('kinds', 'FROM layers:2\nRUN cat /one > /three\n')
+r = build(d, '--no-cache')
+r2 = build(d, '--no-cache', '--snapshotter', 'copy')
+check(r.rc == 0 and r2.rc == 0 and tree(r2.id)['three'].text == '1\n',
+      'whole trees and what overlay stacks are not taken for each other', r.err, r2.err)
+r = kiln('prune', '--all')
+left = [k for d in ('snapshots', 'snapshot-copies') for k in os.listdir(STORE + '/kiln/' + d + '/k')]
+check(r.rc == 0 and left == [], 'prune collects both', r.err, left)
 done()
