@@ -270,7 +270,7 @@ int run(const Arguments& arguments) {
   if (failed || (!detach && !keep)) {
     if (access(made.directory.c_str(), F_OK) == 0)
       inside_user_namespace([&] { remove_bundle(store, made.directory, failed || rm); });
-  } else if (keep && made.overlay) {
+  } else if (keep) {
     rest_bundle(made.directory);
   }
   return status;

@@ -350,7 +350,9 @@ void remove_bundle(Store& store, const std::string& directory, bool volumes) {
 }
 
 void rest_bundle(const std::string& directory) {
-  unmount_root(absolute(directory));
+  const std::string path = absolute(directory);
+  disconnect_network(path);
+  unmount_root(path);
 }
 
 size_t remove_dead_bundles(Store& store) {

@@ -38,7 +38,8 @@ MadeBundle make_bundle(Store& store, const Image& image, const std::string& dire
 // no bundle made here. `volumes`: its anonymous volumes too.
 void remove_bundle(Store& store, const std::string& directory, bool volumes = false);
 
-// Unmounts the root filesystem of a bundle whose container has ended and is kept: what it wrote
+// Unmounts the root filesystem of a bundle whose container has ended and is kept, and ends its
+// network: what it wrote
 // stays beside it, in `upper`. One that was unpacked stays as it is.
 void rest_bundle(const std::string& directory);
 
