@@ -84,6 +84,11 @@ TEST_CASE("a tar that is mounted as it lies equals the tar unpacked") {
   const Context tree = Context::open(from.path);
   CopyRewrite rewrite{::geteuid(), ::getegid(), {}, {}, -5};
   CopyLayer copy;
+  Entry top_entry;
+  top_entry.path = "to";
+  top_entry.type = FileType::directory;
+  top_entry.mode = 0755;
+  copy.add_directory(top_entry);
   copy.add_tree(tree, "", tree.walk(""), "to", rewrite, false);
   StringSink blob;
   WorkerPool pool(1);
