@@ -166,7 +166,7 @@ std::string zsh() {
       "  )\n  _arguments -C '--store[where images are kept]:directory:_files -/' "
       "'--debug[print each step]' '--help[explain]' '1: :->verb' '*:: :->rest'\n"
       "  [[ -n $opt_args[--store] ]] && store=(--store ${(Q)opt_args[--store]})\n"
-      "  case $state in\n    verb) _describe verb verbs ;;\n    rest) case $line[1] in\n";
+      "  case $state in\n    verb) _describe verb verbs ;;\n    rest) case $words[1] in\n";
   for_visible([&](const Verb& v) {
     out += "      " + std::string(v.name) + ") _arguments -s";
     for (const Option* o : options_of(v)) {

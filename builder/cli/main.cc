@@ -39,7 +39,9 @@ std::string advice(std::string_view message, std::span<const std::string> words)
     return "the store is " + store +
            ": 'kiln prune' removes what no image needs; KILN_STORE or --store name another place";
   struct stat st {};
-  if ((says(EACCES) || says(EPERM) || says(EROFS)) && stat(store.c_str(), &st) == 0 &&
+  // Root of a user namespace does not know the store's owner.
+  if (geteuid() != 0 && (says(EACCES) || says(EPERM) || says(EROFS)) &&
+      stat(store.c_str(), &st) == 0 &&
       faccessat(AT_FDCWD, store.c_str(), R_OK | W_OK | X_OK, AT_EACCESS) != 0)
     return "the store " + store + " belongs to uid " + std::to_string(st.st_uid) +
            " and you, uid " + std::to_string(geteuid()) +

@@ -29,6 +29,7 @@ def said(result):
     text = '\n'.join(l for l in text.splitlines() if not re.match(r'#\d+ ', l))
     text = re.sub(r'time="[^"]*"', 'time="T"', text)
     text = text.replace(f'127.0.0.1:{taken.getsockname()[1]}', '127.0.0.1:TAKEN').replace(f'127.0.0.1:{registry.server_port}', 'REGISTRY')
+    text = re.sub(r'after \d+ ms', 'after N ms', text)
     text = text.replace(work, 'WORK').replace(kiln, 'kiln').replace(vessel, 'vessel')
     return text.strip() + f'\nexit {result.returncode}\n'
 
@@ -198,7 +199,7 @@ cases = [
     ('unreachable registry', lambda: k('pull', '--progress', 'quiet', '127.0.0.1:1/team/app:1')),
     ('bad credentials', lambda: k('pull', '--progress', 'quiet', f'127.0.0.1:{registry.server_port}/team/app:1')),
     ('disk full', lambda: full_disk('import', work + '/root', 'base:1')),
-    ('somebody else\'s store', lambda: as_nobody(kiln, 'import', work + '/root', 'base:1')),
+    ('somebody else\'s store', lambda: as_nobody(kiln, 'tag', 'base:1', 'mine')),
     ('somebody else\'s state directory', lambda: as_nobody(vessel, '--root', work + '/state', 'run', '--bundle', work + '/bundle', 'c1')),
     ('no right to make namespaces', lambda: (bundle(), as_nobody(vessel, '--root', work + '/nobody', 'run', '--bundle', work + '/bundle', 'c1'))[1]),
     ('a step for another platform', lambda: foreign(F + 'COPY program /program\nRUN ["/program"]\n')),
