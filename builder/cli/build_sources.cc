@@ -129,7 +129,7 @@ void finish(BuildSources& sources, Fd root, const std::string& name, const std::
     sources.dockerfile = {"-", read_fd(STDIN_FILENO, dockerfile::most_bytes, "standard input")};
     ignore = ignore_text(root.get(), "");
   } else if (const auto below = own_directory ? std::nullopt : path_below(name, file)) {
-    auto text = read_file_in_root(root.get(), *below, most_bytes);
+    auto text = read_file_in_root(root.get(), *below, dockerfile::most_bytes);
     if (!text)
       throw Error("no " + *below + " in " + name +
                   " (a link is followed inside the context only)");

@@ -49,7 +49,7 @@ std::string advice(std::string_view message, std::span<const std::string> words)
   return {};
 }
 
-void complain(std::string_view verb, std::string_view message, std::string_view hint) {
+void complain(std::string_view verb, std::string_view message, std::string_view hint = {}) {
   std::string text = "kiln: ";
   if (!verb.empty()) text += std::string(verb) + ": ";
   // It may quote what an image, an archive or a registry says.

@@ -19,7 +19,7 @@ namespace kiln {
 
 namespace {
 
-constexpr int dir_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+constexpr int directory_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 constexpr size_t mountinfo_limit = size_t{16} << 20;
 // Where directories go that stand in an image's way and cannot be removed.
 constexpr const char* aside = ".kiln-aside";
@@ -37,7 +37,7 @@ bool is_engine_place(std::string_view path) {
 }
 
 Fd open_directory(int parent, const std::string& name, const std::string& path) {
-  Fd fd(::openat(parent, name.c_str(), dir_flags));
+  Fd fd(::openat(parent, name.c_str(), directory_flags));
   if (!fd) throw SysError("open /" + path);
   return fd;
 }
@@ -76,7 +76,7 @@ std::vector<std::string> mount_points() {
 }
 
 InPlaceRoot::InPlaceRoot(const std::string& root, std::vector<KeptPath> kept)
-    : root_(::open(root.c_str(), dir_flags)), path_(root), own_(std::move(kept)) {
+    : root_(::open(root.c_str(), directory_flags)), path_(root), own_(std::move(kept)) {
   struct stat status {};
   if (!root_ || ::fstat(root_.get(), &status) != 0) throw SysError("open " + root);
   device_ = status.st_dev;
@@ -165,7 +165,7 @@ void InPlaceRoot::empty_directory(int directory, const std::string& path) {
 // then done here. That a directory is there in the end is make_room_for()'s to know.
 bool InPlaceRoot::replaces_what_leads(const Entry& entry) {
   if (!leads_to_kept(entry.path) || entry.type == FileType::directory) return false;
-  const Fd fd(::openat(root_.get(), entry.path.c_str(), dir_flags));
+  const Fd fd(::openat(root_.get(), entry.path.c_str(), directory_flags));
   if (fd) empty_directory(fd.get(), entry.path);
   return true;
 }

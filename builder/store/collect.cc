@@ -285,7 +285,7 @@ uint64_t collect_blobs(Store& store, const std::vector<oci::Descriptor>& candida
           std::string(d.digest.algorithm()) + "/" + std::string(d.digest.hex()));
     }
   }
-  empty_trash(store, nullptr);
+  empty_trash(store, {});
   return bytes;
 }
 
