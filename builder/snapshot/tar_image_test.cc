@@ -70,7 +70,7 @@ TEST_CASE("a tar that is mounted as it lies equals the tar unpacked") {
   for (int i = 0; i < 700; ++i) put("d/f" + std::to_string(i), std::to_string(i));
   const std::string longest = "d/sub/" + std::string(255, 'n');
   REQUIRE(Fd(::openat(from.fd.get(), longest.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644)));
-  for (size_t size : {0, 1, 511, 512, 513, 4095, 4096, 4097, 300000}) {
+  for (const size_t size : {0UL, 1UL, 511UL, 512UL, 513UL, 4095UL, 4096UL, 4097UL, 300000UL}) {
     std::string text;
     for (size_t i = 0; text.size() < size; ++i) text += static_cast<char>(i * 7 + i / 256);
     put("size-" + std::to_string(size), text, 04755);

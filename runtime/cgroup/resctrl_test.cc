@@ -214,7 +214,7 @@ TEST_CASE("the kernel's own words are in the error") {
   tree.put("info/last_cmd_status", "Mask out of range\n");
   Resctrl resctrl = tree.open();
   tree.make("c1");
-  ::symlink("/dev/full", (tree.path() + "/c1/schemata").c_str());
+  REQUIRE(::symlink("/dev/full", (tree.path() + "/c1/schemata").c_str()) == 0);
   CHECK(message_of([&] {
           resctrl.write_schemata({"c1", "", true, false}, {"L3:0=fffffff"});
         }) ==
