@@ -34,7 +34,11 @@ void enter_by(const Fd& file, std::string_view hierarchy) {
 // The mount point above a cgroup directory: the outermost one on the same device.
 std::string mount_of(std::string dir) {
   struct stat here {};
-  if (::stat(dir.c_str(), &here) < 0) throw SysError("stat " + dir);
+  // It may be gone, and those above it too: the mount itself is not.
+  while (::stat(dir.c_str(), &here) < 0) {
+    if (errno != ENOENT || dir.rfind('/') == 0) throw SysError("stat " + dir);
+    dir.erase(dir.rfind('/'));
+  }
   for (;;) {
     std::string parent = dir.substr(0, dir.rfind('/'));
     struct stat above {};
