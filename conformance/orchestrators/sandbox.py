@@ -80,7 +80,9 @@ def _remove_cgroups(made):
 
 
 def _outer():
-    directory = tempfile.mkdtemp(prefix='orchestrator.')
+    # No underscores as in mkdtemp's names: buildah reads the path of a layout as an image's name, too.
+    directory = os.path.join(tempfile.gettempdir(), 'orchestrator.' + os.urandom(5).hex())
+    os.mkdir(directory, 0o700)
     os.chmod(directory, 0o755)  # containers with mapped users look into it
     cgroups = _make_cgroups(os.path.basename(directory))
 

@@ -6,7 +6,9 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 KILN = os.environ.get('KILN', os.path.join(TOP, 'build/builder/kiln'))
 RUNTIME = os.environ.get('RUNTIME') or os.environ.get(
     'VESSEL', os.path.join(TOP, 'build/runtime/vessel'))
-T = tempfile.mkdtemp(prefix='kiln-build-')
+# No underscores as in mkdtemp's names: buildah reads the path of a layout as an image's name, too.
+T = os.path.join(tempfile.gettempdir(), 'kiln-build-' + os.urandom(5).hex())
+os.mkdir(T, 0o700)
 STORE = T + '/store'
 count = failed = 0
 
