@@ -100,11 +100,11 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 H = '127.0.0.1:%d' % server.server_port
 g = lambda *w, cwd=None: subprocess.run(['git', '-c', 'user.name=n', '-c', 'user.email=e@x', '-c', 'init.defaultBranch=main', *w], cwd=cwd, check=True, capture_output=True)
 write(T + '/www/file.txt', 'content\n')
-write(T + '/work/f', 'content\n'), write(T + '/work/Dockerfile', 'FROM base:1\nCOPY f /f\nRUN cat /f\n')
-g('init', T + '/work'), g('add', '.', cwd=T + '/work'), g('commit', '-m', 'x', cwd=T + '/work')
-g('clone', '--bare', T + '/work', T + '/www/git/repo.git')
+write(T + '/source/f', 'content\n'), write(T + '/source/Dockerfile', 'FROM base:1\nCOPY f /f\nRUN cat /f\n')
+g('init', T + '/source'), g('add', '.', cwd=T + '/source'), g('commit', '-m', 'x', cwd=T + '/source')
+g('clone', '--bare', T + '/source', T + '/www/git/repo.git')
 with tarfile.open(T + '/www/ctx.tar', 'w') as t:
-    t.add(T + '/work', '.', filter=lambda i: None if '.git' in i.name else i)
+    t.add(T + '/source', '.', filter=lambda i: None if '.git' in i.name else i)
 NP = {'no_proxy': '127.0.0.1', 'NO_PROXY': '127.0.0.1'}
 
 # ---- secrets of RUN ----
