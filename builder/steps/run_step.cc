@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "builder/steps/container_defaults.hh"
 #include "builder/steps/isolation_user_namespace.hh"
@@ -191,14 +192,15 @@ RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
       stubs.need(m.destination, true);
   bundle.write("resolv.conf", defaults.resolv_conf);
   bundle.write("hosts", hosts_text(defaults.extra_hosts, config.hostname));
-  std::optional<AddedHosts> added_hosts;
+  std::unique_ptr<AddedHosts> added_hosts;
   for (const char* name : {"resolv.conf", "hosts"}) {
     const std::string target = stubs.need(std::string("/etc/") + name, false);
     // The engine's own are the right ones, and nothing can be put over them.
     if (defaults.isolation != Isolation::in_place || !is_mount_point(root, target))
       config.mounts.push_back(bind_file(bundle.path() + "/" + name, target, true));
     else if (name == std::string_view("hosts") && !defaults.extra_hosts.empty())
-      added_hosts.emplace(root, target, extra_host_lines(defaults.extra_hosts));
+      added_hosts =
+          std::make_unique<AddedHosts>(root, target, extra_host_lines(defaults.extra_hosts));
   }
   for (const RunMount& m : step.mounts) {
     config.mounts.push_back(m.mount);

@@ -1,6 +1,6 @@
 """What the attacks on kiln share: a part of the host that is watched, archives and images that no
 honest tool writes, kiln with its memory and time measured. Builds and readers are build_case's."""
-import os, re, sys, threading, time
+import os, re, socket, sys, threading, time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'builder'))
 from build_case import *
@@ -113,6 +113,24 @@ class Measured:
 
     def __str__(self):
         return 'exit %d, %.1f s, %d MB\n%s\n%s' % (self.rc, self.seconds, self.memory >> 20, self.out[-2000:], self.err[-2000:])
+
+
+# ---- git ----
+def git_served(directory):
+    """`git daemon` over the repositories of a directory, for as long as the test runs: where it listens."""
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+    daemon = subprocess.Popen(['git', 'daemon', '--reuseaddr', '--listen=127.0.0.1', '--port=%d' % port, '--base-path=' + directory, '--export-all'],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    atexit.register(lambda: os.killpg(daemon.pid, signal.SIGTERM))
+    for _ in range(100):
+        try:
+            socket.create_connection(('127.0.0.1', port), 1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    return 'git://127.0.0.1:%d/' % port
 
 
 # ---- archives ----

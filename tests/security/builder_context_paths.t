@@ -5,7 +5,6 @@
 # Seen to fail with RESOLVE_IN_ROOT taken out of try_open_in_root() and links followed by Context::stat(): 1 to 3,
 # 18 to 21, the sub-directories of git, and all four races; with -f taken as a path of the host: 4 to 7 and 11
 # to 14; with GIT_ALLOW_PROTOCOL taken out of git()'s environment: submodules by file://.
-import socket
 from builder_attack import *
 
 import_base()
@@ -110,18 +109,7 @@ for number, address in enumerate(('file://' + private, private, '../' * 20 + pri
     write(work + '/.gitmodules', '[submodule "s"]\n\tpath = s\n\turl = "%s"\n' % address)
     g('update-index', '--add', '--cacheinfo', '160000,%s,s' % private_commit, cwd=work), g('add', '.gitmodules', cwd=work), g('commit', '-m', 'sub', cwd=work)
     g('push', '-q', T + '/served/repo.git', 'sub%d' % number, cwd=work)
-with socket.socket() as s:
-    s.bind(('127.0.0.1', 0))
-    port = s.getsockname()[1]
-daemon = subprocess.Popen(['git', 'daemon', '--reuseaddr', '--listen=127.0.0.1', '--port=%d' % port, '--base-path=' + T + '/served', '--export-all'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-atexit.register(lambda: os.killpg(daemon.pid, signal.SIGTERM))
-for _ in range(100):
-    try:
-        socket.create_connection(('127.0.0.1', port), 1).close()
-        break
-    except OSError:
-        time.sleep(0.05)
-G = 'git://127.0.0.1:%d/repo.git' % port
+G = git_served(T + '/served') + 'repo.git'
 r = build(G)
 kept_out(r, 'a git repository with links as context')
 check(r.rc == 0 and tree(r.id)['d/rel'].kind == 'l', 'its links are links', r.err)

@@ -3,7 +3,6 @@
 # as options of git. Whatever a Dockerfile or an operand says there, nothing of it runs.
 # Seen to fail with the refusal of references that begin with a dash and "--" before operands taken out: 2; with
 # git started through a shell: 2, 4 and 8.
-import socket
 from builder_attack import *
 
 import_base()
@@ -27,18 +26,7 @@ g('update-index', '--add', '--cacheinfo', '160000,%s,s' % ('1' * 40), cwd=work)
 g('branch', 'evil-submodule', g('commit-tree', '-m', 'x', g('write-tree', cwd=work), cwd=work), cwd=work), g('reset', '-q', '--hard', 'main', cwd=work), g('checkout', '-q', '-f', 'main', cwd=work)
 g('clone', '--bare', work, served + '/repo.git')
 subprocess.run(['git', 'update-ref', 'refs/heads/--upload-pack=touch-canary', 'refs/heads/main'], cwd=served + '/repo.git', capture_output=True)
-with socket.socket() as s:
-    s.bind(('127.0.0.1', 0))
-    port = s.getsockname()[1]
-daemon = subprocess.Popen(['git', 'daemon', '--reuseaddr', '--listen=127.0.0.1', '--port=%d' % port, '--base-path=' + served, '--export-all'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-atexit.register(lambda: os.killpg(daemon.pid, signal.SIGTERM))
-for _ in range(100):
-    try:
-        socket.create_connection(('127.0.0.1', port), 1).close()
-        break
-    except OSError:
-        time.sleep(0.05)
-G = 'git://127.0.0.1:%d/repo.git' % port
+G = git_served(served) + 'repo.git'
 ENV = {'PATH': bin + ':' + os.environ['PATH'], 'HOME': T + '/home', 'GIT_SSH_COMMAND': 'touch-canary', 'GIT_EXTERNAL_DIFF': 'touch-canary', 'GIT_UPLOAD_PACK': 'touch-canary', 'GIT_PROXY_COMMAND': 'touch-canary', 'GIT_EXEC_PATH': bin, 'GIT_CONFIG_COUNT': '1', 'GIT_CONFIG_KEY_0': 'core.fsmonitor', 'GIT_CONFIG_VALUE_0': 'touch-canary'}
 os.makedirs(T + '/home')
 
@@ -70,8 +58,8 @@ runs_nothing([G + '#main:' + sub for sub in ('$(touch-canary)', '--help', ';touc
 r = build('FROM base:1\nADD %s#main:-sub /d\n' % G, env=ENV)
 check(r.rc == 0 and tree(r.id)['d/f'].text == 'dash\n', 'a directory whose name begins with a dash is one', r.err)
 runs_nothing(['ext::touch-canary', 'ext::sh -c touch-canary', 'ext::sh -c touch-canary% x.git', 'ext::touch-canary.git', 'fd::0.git', 'file://' + served + '/repo.git', 'file://' + served + '/repo.git#main', served + '/repo.git', 'git-remote-ext://x/y.git', '--upload-pack=touch-canary', '-x'], 'other transports: nothing runs, nothing is read')
-runs_nothing(['ssh://-oProxyCommand=touch-canary/x.git', 'ssh://-oProxyCommand=touch-canary@host/x.git', 'git@-oProxyCommand=touch-canary:x/y.git', '-oProxyCommand=touch-canary@x:y/z.git', 'git://-oProxyCommand=touch-canary/x.git', 'git://127.0.0.1:%d;touch-canary/x.git' % port,
-              'git://127.0.0.1:%d/--upload-pack=touch-canary.git' % port, 'git://127.0.0.1:1$(touch-canary)/x.git', 'http://127.0.0.1:1/$(touch-canary).git', 'http://127.0.0.1:1/x.git;touch-canary.git', "http://127.0.0.1:1/'|touch-canary|'.git"], 'addresses that are options or shell: nothing runs')
+runs_nothing(['ssh://-oProxyCommand=touch-canary/x.git', 'ssh://-oProxyCommand=touch-canary@host/x.git', 'git@-oProxyCommand=touch-canary:x/y.git', '-oProxyCommand=touch-canary@x:y/z.git', 'git://-oProxyCommand=touch-canary/x.git', G.removesuffix('/repo.git') + ';touch-canary/x.git',
+              G.removesuffix('repo.git') + '--upload-pack=touch-canary.git', 'git://127.0.0.1:1$(touch-canary)/x.git', 'http://127.0.0.1:1/$(touch-canary).git', 'http://127.0.0.1:1/x.git;touch-canary.git', "http://127.0.0.1:1/'|touch-canary|'.git"], 'addresses that are options or shell: nothing runs')
 runs_nothing([G + '#evil'], 'a repository with filters and configuration of its own: nothing runs', fails=False)
 r = build(G + '#evil-submodule', env=ENV)
 check(r.rc != 0 and not os.path.exists(CANARY), 'a repository with a submodule that is a command: nothing runs', r.err, open(CANARY).read() if os.path.exists(CANARY) else '')
