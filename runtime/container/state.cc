@@ -63,13 +63,22 @@ uint64_t own_pid_namespace() {
   return ::stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
 }
 
-std::string boot_id() {
+namespace {
+
+std::string read_boot_id() {
   Fd fd = open_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY);
   char text[64];
   ssize_t got = ::read(fd.get(), text, sizeof text);
   if (got <= 0) throw SysError("read boot_id");
   std::string_view id(text, static_cast<size_t>(got));
   return std::string(id.substr(0, id.find('\n')));
+}
+
+}  // namespace
+
+const std::string& boot_id() {
+  static const std::string id = read_boot_id();
+  return id;
 }
 
 StateDir::StateDir(std::string root, std::string id, Fd dir)

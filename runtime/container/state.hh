@@ -53,7 +53,7 @@ StateRecord read_state_record(std::string_view json, std::string_view file);  //
 uint64_t own_pid_namespace();
 
 // This boot, from /proc/sys/kernel/random/boot_id.
-std::string boot_id();
+const std::string& boot_id();
 
 class StateDir {
  public:

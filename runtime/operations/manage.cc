@@ -49,7 +49,7 @@ void delete_container(const std::string& root, const std::string& id, bool force
   Container c = open_for_delete(root, id, force);
   bool gone_or_waiting = c.status == Status::stopped || c.status == Status::created;
   if (!force && !gone_or_waiting) {
-    Status shown = status_of(c.dir, c.record, c.init);
+    Status shown = status_of(c.dir, c.record, bool(c.init));
     throw Error("cannot delete container " + id + " that is not stopped: " + name_of(shown));
   }
   bool unrecorded = c.record.created.empty();

@@ -249,7 +249,7 @@ bool can_start_again(const std::string& root, const std::string& id) {
   if (!dir || ::faccessat(dir->fd(), monitor_file_name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
     return false;
   auto record = dir->try_read();
-  return record && status_without_freezer(*dir, *record, open_init(*record)) == Status::stopped;
+  return record && status_without_freezer(*dir, *record, init_lives(*record)) == Status::stopped;
 }
 
 void run_monitored_again(const std::string& root, const std::string& id) {

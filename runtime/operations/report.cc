@@ -101,7 +101,7 @@ void print(const std::string& text) {
 }  // namespace
 
 std::string state_text(const std::string& root, const std::string& id) {
-  Container c = open_container(root, id);
+  Container c = look_at_container(root, id);
   return oci::write(extended_state(c), 2) + "\n";
 }
 
@@ -147,7 +147,7 @@ std::string list_text(const std::string& root, ListFormat format) {
       continue;
     }
     try {
-      Container c = open_container(root, id);
+      Container c = look_at_container(root, id);
       states.push_back(extended_state(c));
       states.back().owner = user_name(passwd, c.record.owner);
       if (format == ListFormat::table) extras.push_back(extra_of(c));

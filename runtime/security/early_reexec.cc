@@ -15,7 +15,10 @@
 #include <linux/mount.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <cstddef>
+
+#include "runtime/security/clone_in_namespaces.hh"
 
 namespace {
 
@@ -73,12 +76,19 @@ vessel_early_reexec(long* stack) {
     if (aux[0] == at_execfn && is(reinterpret_cast<const char*>(aux[1]), "/dev/fd/", 8)) return;
 
   const char self[] = "/proc/self/exe", empty[] = "";
-  const long tree = call(SYS_open_tree, AT_FDCWD, number_of(self), 1 | O_CLOEXEC, 0, 0);
+  long tree = call(SYS_open_tree, AT_FDCWD, number_of(self), 1 | O_CLOEXEC, 0, 0);
+  bool read_only = false;
+  if (tree == -EPERM) {
+    tree = vessel::clone_self_in_namespaces(
+        [](long number, long a, long b, long c, long d, long e)
+            __attribute__((always_inline)) { return call(number, a, b, c, d, e); });
+    read_only = true;
+  }
   if (tree < 0) return;
   mount_attr attributes{
       .attr_set = MOUNT_ATTR_RDONLY, .attr_clr = 0, .propagation = 0, .userns_fd = 0};
-  if (call(SYS_mount_setattr, tree, number_of(empty), AT_EMPTY_PATH, number_of(&attributes),
-           sizeof attributes) == 0)
+  if (read_only || call(SYS_mount_setattr, tree, number_of(empty), AT_EMPTY_PATH,
+                        number_of(&attributes), sizeof attributes) == 0)
     call(SYS_execveat, tree, number_of(empty), number_of(argv), number_of(envp), AT_EMPTY_PATH);
   call(SYS_close, tree, 0, 0, 0, 0);
 }

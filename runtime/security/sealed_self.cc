@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/security/clone_in_namespaces.hh"
 #include "runtime/sys/error.hh"
 #include "runtime/sys/fd.hh"
 
@@ -79,6 +80,16 @@ Fd read_only_clone() {
   attributes.attr_set = MOUNT_ATTR_RDONLY;
   if (mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0)
     throw SysError("mount_setattr");
+  return tree;
+}
+
+Fd read_only_clone_in_namespaces() {
+  Fd tree(static_cast<int>(
+      clone_self_in_namespaces([](long number, long a, long b, long c, long d, long e) {
+        const long result = syscall(number, a, b, c, d, e);
+        return result == -1 ? -errno : result;
+      })));
+  if (!tree) throw Error("not possible here");
   return tree;
 }
 
@@ -167,8 +178,10 @@ SelfProtection ensure_protected_self(char** argv, char** envp, SelfProtection fi
         "the copy that it executes is not protected");
 
   std::string reasons;
-  if (first <= SelfProtection::read_only_clone)
+  if (first <= SelfProtection::read_only_clone) {
     attempt("read-only clone", argv, envp, reasons, read_only_clone);
+    attempt("read-only clone in namespaces", argv, envp, reasons, read_only_clone_in_namespaces);
+  }
   if (first <= SelfProtection::sealed_memfd)
     attempt("sealed memfd", argv, envp, reasons, sealed_memfd);
   for (const char* directory : {"/run", "/dev/shm", "/tmp", "/var/tmp"})

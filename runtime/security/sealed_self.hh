@@ -7,8 +7,10 @@
 //   1. a detached clone of the executable's mount, made read-only (about 20 µs). The tree's
 //      descriptor is close-on-exec: once the execve is done nobody holds it, the mount belongs to
 //      no namespace any more and not even CAP_SYS_ADMIN can change its flags.
-//   2. where mounting is not allowed: a sealed memfd.
-//   3. where memfds must not be executable (vm.memfd_noexec=2): a private unlinked file. It is no
+//   2. where mounting is not allowed: such a clone made by a child in a user and a mount namespace of
+//      its own (clone_in_namespaces.hh).
+//   3. where that is not allowed either: a sealed memfd.
+//   4. where memfds must not be executable (vm.memfd_noexec=2): a private unlinked file. It is no
 //      other process's executable, so writing it later changes nothing.
 // If none can be had the verb fails. The host's file is never used silently.
 #pragma once

@@ -150,11 +150,12 @@ class Bundle:
         return vessel("delete", "--force", self.id)
 
 
-def vessel(*args, program=None, timeout=30, **options):
-    """Output goes through files: a container that lives on keeps a pipe open."""
+def vessel(*args, program=None, before=(), state=STATE, timeout=30, **options):
+    """Output goes through files: a container that lives on keeps a pipe open. `before`: arguments of a
+    program that calls vessel."""
     with tempfile.TemporaryFile(dir=WORK) as out, tempfile.TemporaryFile(dir=WORK) as err:
         try:
-            code = subprocess.run([program or VESSEL, "--root", STATE, *args], stdin=subprocess.DEVNULL,
+            code = subprocess.run([program or VESSEL, *before, "--root", state, *args], stdin=subprocess.DEVNULL,
                                   stdout=out, stderr=err, timeout=timeout, **options).returncode
         except subprocess.TimeoutExpired:
             code = 124

@@ -91,4 +91,47 @@ for what, args in (("created init", ["/inside", "sleep", "5"]), ("init /proc/sel
         bundle.delete()
         outcome(bundle, what)
         attacker.wait(20)
+
+# Rootless: the file belongs to the user whom the attacker is outside of its user namespace, and
+# whoever enters was cloned from a mount that a child made in namespaces of its own.
+USER = 4242
+shutil.copy(VESSEL, program)
+os.chown(program, USER, USER)
+before = digest()
+rootless_state = os.path.join(WORK, "rootless-state")
+os.mkdir(rootless_state)
+os.chown(rootless_state, USER, USER)
+
+
+def as_user(*args):
+    return vessel(*args, program="setpriv", before=("--reuid", str(USER), "--regid", str(USER), "--clear-groups", program),
+                  state=rootless_state)
+
+
+if not subprocess.run(["setpriv", "--reuid", str(USER), "unshare", "--user", "true"], stderr=subprocess.DEVNULL).returncode:
+    for what, command in (("rootless exec of a program", ("/exe_attack", "nop")),
+                          ("rootless exec of /proc/self/exe", ("/proc/self/exe",)),
+                          ("rootless exec of a #!/proc/self/exe script", ("/script",))):
+        bundle = privileged()
+        bundle.config["process"]["args"] = ["/exe_attack", "wait", "/tmp/out"]
+        bundle.config["linux"]["namespaces"] += [{"type": "user"}]
+        for kind in ("uidMappings", "gidMappings"):
+            bundle.config["linux"][kind] = [{"containerID": 0, "hostID": USER, "size": 1}]
+        del bundle.config["linux"]["cgroupsPath"]
+        bundle.save()
+        subprocess.run(["chown", "-R", f"{USER}:{USER}", bundle.dir], check=True)
+        got = as_user("create", "--bundle", bundle.dir, bundle.id)
+        got = as_user("start", bundle.id) if got.returncode == 0 else got
+        ok(got.returncode == 0, f"{what}: the attacker runs", said(got))
+        for _ in range(40):
+            as_user("exec", bundle.id, *command)
+            if os.path.exists(bundle.path("tmp/out.attacked")):
+                break
+        grabbed = wait_for(bundle.path("tmp/out.attacked"), 3)
+        if command[0] != "/exe_attack":
+            ok(grabbed, f"{what}: the attacker gets hold of the executable")
+        outcome(bundle, what)
+        as_user("delete", "--force", bundle.id)
+else:
+    ok(True, "rootless exec # SKIP no user namespaces for users here")
 done()

@@ -54,14 +54,24 @@ cp "$bin/protected_self_probe" "$work/program"
 # Nor must being started through a descriptor.
 [ "$(exec 9<"$work/program"; /proc/self/fd/9 0)" = "read-only clone" ]; ok $? "started by descriptor: still protects itself"
 [ "$(exec 9<"$work/program"; cd / && /dev/fd/9 0)" = "read-only clone" ]; ok $? "started as /dev/fd/9: still protects itself"
-# Where it may not mount, it seals.
-as_user=$(setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all "$bin/protected_self_probe" 0 2>&1)
-[ "$as_user" = "sealed memfd" ] || echo "# got: $as_user"
-[ "$as_user" = "sealed memfd" ]; ok $? "without CAP_SYS_ADMIN: a sealed memfd"
+chmod 755 "$work" "$work/program"
+user="setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all"
+# Where it may not mount, a child of it may, in namespaces of its own.
+if $user unshare --user --mount true 2>/dev/null; then
+  got=$($user "$work/program" 0 2>&1)
+  [ "$got" = "read-only clone" ]; ok $? "without CAP_SYS_ADMIN: a clone made in namespaces"
+  [ "$(sh -c 'trap "" CHLD; exec "$@"' sh $user "$work/program" 0 2>&1)" = "read-only clone" ]; ok $? "the same when the caller ignores SIGCHLD"
+else
+  ok 0 "without CAP_SYS_ADMIN: a clone made in namespaces # SKIP users may not make namespaces here"
+  ok 0 "the same when the caller ignores SIGCHLD # SKIP users may not make namespaces here"
+fi
+# Where that is not possible either (here: no process more), it seals.
+got=$($user prlimit --nproc=1 "$work/program" 0 2>&1)
+[ "$got" = "sealed memfd" ] || echo "# got: $got"
+[ "$got" = "sealed memfd" ]; ok $? "without CAP_SYS_ADMIN and namespaces: a sealed memfd"
 # Where memfds must not be executable either, a file of its own. The setting is per pid namespace.
 if [ -e /proc/sys/vm/memfd_noexec ]; then
-  chmod 755 "$work" "$work/program"
-  got=$(unshare --pid --fork --mount-proc sh -c "echo 2 >/proc/sys/vm/memfd_noexec && exec setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set -all $work/program 0" 2>&1)
+  got=$(unshare --pid --fork --mount-proc sh -c "echo 2 >/proc/sys/vm/memfd_noexec && exec $user prlimit --nproc=1 $work/program 0" 2>&1)
   [ "$got" = "private file" ] || echo "# got: $got"
   [ "$got" = "private file" ]; ok $? "with vm.memfd_noexec=2: a private file"
 else
