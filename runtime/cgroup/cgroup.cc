@@ -69,6 +69,7 @@ Cgroup& Cgroup::operator=(Cgroup&&) noexcept = default;
 Cgroup Cgroup::open(CgroupRecord record) {
   auto state = std::make_unique<State>();
   state->record = std::move(record);
+  state->opened = true;
   return Cgroup(std::move(state));
 }
 
@@ -88,7 +89,8 @@ void Cgroup::give_to(uid_t uid, gid_t gid) {
   const std::string* v2 = state_->v2_dir();
   if (!v2) return;
   // With a delegated sub-cgroup that one is the container's.
-  std::string dir = state_->delegate.empty() ? *v2 : *v2 + "/" + state_->delegate;
+  const std::string& delegate = state_->record.delegate;
+  std::string dir = delegate.empty() ? *v2 : *v2 + "/" + delegate;
   if (::chown(dir.c_str(), uid, gid) < 0) throw SysError("chown " + dir);
   auto listed = try_read_cgroup("/sys/kernel/cgroup", "delegate");
   // cgroups(7), for kernels before 4.15.

@@ -28,6 +28,7 @@ struct CgroupRecord {
   std::map<std::string, std::string> paths;
   std::string unit;       // systemd driver: the scope or slice to stop on destroy
   bool user_bus = false;  // systemd driver: it is the user's manager
+  std::string delegate;   // run.oci.delegate-cgroup, a name below the v2 directory
 
   bool empty() const { return paths.empty(); }
   bool operator==(const CgroupRecord&) const = default;

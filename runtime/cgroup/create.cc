@@ -93,7 +93,7 @@ Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
   auto state = std::make_unique<State>();
   state->creating = true;
   state->rootless = facts.euid != 0 || facts.in_user_namespace;
-  state->delegate = plan.delegate;
+  state->record.delegate = plan.delegate;
   auto hierarchies = find_hierarchies(facts.cgroup_layout);
   if (hierarchies.empty()) {
     if (plan.optional || !wants_limits(plan.resources)) return Cgroup();
@@ -157,9 +157,9 @@ Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
   }
   if (refused && state->record.paths.empty())
     state->warnings.push_back("no cgroup of its own: this user may not make one");
-  if (!state->delegate.empty() && state->v2_dir()) {
-    make_v2_cgroup(*state->v2_dir(), *state->v2_dir() + "/" + state->delegate, state->made_dirs);
-  }
+  const std::string& delegate = state->record.delegate;
+  if (!delegate.empty() && state->v2_dir())
+    make_v2_cgroup(*state->v2_dir(), *state->v2_dir() + "/" + delegate, state->made_dirs);
   state->complete = !refused;
   state->creating = false;
   return Cgroup(std::move(state));

@@ -106,11 +106,19 @@ CgroupEntry Cgroup::entry(const std::vector<std::string>& below_list) {
   for (const auto& [key, base] : state_->record.paths) {
     std::string dir = base + find_below(below, key);
     if (key.empty()) {
+      const std::string& delegate = state_->record.delegate;
+      const std::string inner = dir + "/" + delegate;
+      const bool delegated = !delegate.empty() && below_list.empty();
+      // Who joins later goes there at once, unless the container took it away.
+      if (delegated && state_->opened && ::access(inner.c_str(), F_OK) == 0) {
+        entry.v2_dir_ = open_dir(inner);
+        continue;
+      }
       entry.v2_dir_ = open_dir(dir);
-      if (!state_->delegate.empty() && below_list.empty()) {
+      if (delegated && !state_->opened) {
         // Cloned into the cgroup that carries the limits, so that a new cgroup namespace starts
         // there, then moved on into the one that the container manages.
-        entry.v2_procs_ = open_for_entry(dir + "/" + state_->delegate, "cgroup.procs");
+        entry.v2_procs_ = open_for_entry(inner, "cgroup.procs");
         entry.v2_move_ = true;
       }
     } else {

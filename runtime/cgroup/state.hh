@@ -27,7 +27,7 @@ struct Cgroup::State {
   std::vector<std::string> made_dirs;
   bool creating = false;
   bool rootless = false;
-  std::string delegate;               // run.oci.delegate-cgroup, a name below the v2 directory
+  bool opened = false;                // by Cgroup::open: the container is there
   std::unique_ptr<SystemdUnit> unit;  // systemd driver, while its bus connection is of use
   std::optional<std::set<std::string, std::less<>>> v2_controllers;  // read once
 

@@ -49,6 +49,7 @@ void describe(V& v, oci::Described<V, Cgroups>& c) {
   v.required("paths", c.record.paths);
   v.required("unit", c.record.unit);
   v.required("userBus", c.record.user_bus);
+  v.field("delegate", c.record.delegate);
 }
 
 template <class V>

@@ -224,4 +224,18 @@ for verb in ('create', 'start', 'exec', 'pause', 'kill', 'delete'):
             wrong.append((verb, r))
 check(not wrong, 'create, start, exec, pause, kill and delete killed, then delete --force', wrong)
 check_nothing('after kill -9 of other verbs')
+
+# On a host with a thousand mounts more, of which each container's namespace begins with a copy.
+many = tempfile.mkdtemp(dir=DIR)
+for n in range(1000):
+    os.mkdir('%s/%d' % (many, n))
+    libc.mount(b'tmpfs', ('%s/%d' % (many, n)).encode(), b'tmpfs', 0, b'size=4k')
+before['mounts'] = counts()['mounts']
+check(len(before['mounts']) > 1000, 'a thousand mounts more', len(before['mounts']))
+for kind in configs:
+    wrong = [r for r in (vessel('run', '--bundle', bundles[kind], name()) for _ in range(20)) if r.code]
+    check(not wrong, '%s: twenty of them with a thousand mounts of the host' % kind, wrong)
+    check_nothing('%s, with a thousand mounts of the host' % kind)
+r = vessel('run', '--bundle', bundle(config('/bin/sh', '-c', 'wc -l < /proc/self/mountinfo')), name())
+check(r.code == 0 and int(r.out) < 30, 'the container sees none of them', r)
 done()
