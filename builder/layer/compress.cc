@@ -16,7 +16,7 @@ namespace kiln {
 namespace {
 
 // Constants of the format: changing one changes the digest of every layer.
-constexpr int gzip_level = 1;
+constexpr int gzip_level = 2;
 constexpr size_t gzip_piece = size_t{1} << 20;
 constexpr int zstd_level = 3;
 constexpr size_t zstd_piece = size_t{4} << 20;
@@ -76,7 +76,7 @@ std::string compression_identity(Compression compression) {
     case Compression::none:
       return "none";
     case Compression::gzip:
-      return "gzip libdeflate-" LIBDEFLATE_VERSION_STRING " level 1 members of 1 MiB";
+      return "gzip libdeflate-" LIBDEFLATE_VERSION_STRING " level 2 members of 1 MiB";
     case Compression::zstd:
       return "zstd libzstd-" + std::string(ZSTD_versionString()) + " level 3 frames of 4 MiB";
   }

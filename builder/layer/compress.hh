@@ -1,5 +1,5 @@
 // Owns: compressing a stream in fixed pieces in parallel, so that the bytes depend on nothing but
-// the input: gzip as libdeflate level 1 in members of 1 MiB, zstd level 3 in frames of 4 MiB.
+// the input: gzip as libdeflate level 2 in members of 1 MiB, zstd level 3 in frames of 4 MiB.
 // Does not own: what is compressed or where it goes.
 #pragma once
 
