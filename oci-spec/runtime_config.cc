@@ -8,6 +8,10 @@ Config read_config(std::string_view json, std::string_view file) {
   return JsonReader::read_document<Config>(json, file);
 }
 
+Config read_config(std::string_view json, std::string_view file, std::vector<Problem>& problems) {
+  return JsonReader::read_document<Config>(json, file, problems);
+}
+
 Process read_process(std::string_view json, std::string_view file) {
   return JsonReader::read_document<Process>(json, file);
 }

@@ -284,6 +284,9 @@ struct Config {
 // errors. Throws FormatError with every problem, each with its JSON path:
 // "linux.resources.memory.limit: expected an integer, got a string".
 Config read_config(std::string_view json, std::string_view file);
+// The same where more problems are to be found: those of the reading go to `problems`, and what could
+// not be read keeps its default. Throws FormatError for what is no JSON.
+Config read_config(std::string_view json, std::string_view file, std::vector<Problem>& problems);
 
 // The same for the parts that travel alone: `exec --process FILE`, `update --resources FILE`.
 Process read_process(std::string_view json, std::string_view file);

@@ -37,12 +37,21 @@ class JsonReader {
 
   template <class T>
   static T read_document(std::string_view json, std::string_view file) {
+    std::vector<Problem> problems;
+    T value = read_document<T>(json, file, problems);
+    if (!problems.empty()) throw FormatError(std::string(file), std::move(problems));
+    return value;
+  }
+
+  // The same with what is wrong in `problems`; the members concerned keep their defaults.
+  template <class T>
+  static T read_document(std::string_view json, std::string_view file,
+                         std::vector<Problem>& problems) {
     const JsonDocument document(json, file);
     JsonReader reader;
     T value;
     reader.read(document.root(), value);
-    if (!reader.problems_.empty())
-      throw FormatError(std::string(file), std::move(reader.problems_));
+    problems = std::move(reader.problems_);
     return value;
   }
 

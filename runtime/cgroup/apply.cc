@@ -73,6 +73,28 @@ void perform(const std::vector<CgroupWrite>& writes, DirOf dir_of) {
   }
 }
 
+// Of quota and period the one that is not given (0) as the kernel has it.
+void complete_quota(const std::string* v1, const std::string* v2, oci::CpuLimits& cpu) {
+  const bool quota = cpu.quota.value_or(0) != 0, period = cpu.period.value_or(0) != 0;
+  if (quota == period) return;
+  std::string now;
+  if (v1 != nullptr) {
+    const auto file = try_read_cgroup(*v1, quota ? "cpu.cfs_period_us" : "cpu.cfs_quota_us");
+    now = file ? trim(*file) : "";
+  } else if (v2 != nullptr) {
+    const auto file = try_read_cgroup(*v2, "cpu.max");
+    const auto parts = file ? split(*file, " \n") : std::vector<std::string_view>{};
+    if (parts.size() == 2) now = parts[quota ? 1 : 0];
+  }
+  const auto value = parse_counter(now);
+  if (quota && value)
+    cpu.period = *value;
+  else if (!quota && value && *value != UINT64_MAX)
+    cpu.quota = static_cast<int64_t>(*value);
+  else if (!quota && (now == "max" || now == "-1"))
+    cpu.quota = -1;
+}
+
 }  // namespace
 
 void Cgroup::apply(const oci::Resources& given) {
@@ -109,6 +131,11 @@ void Cgroup::update(const oci::Resources& change) {
                                          state_->v2_dir() && state_->record.paths.size() == 1);
   oci::Resources limits = change;
   limits.devices.clear();  // CRI sends them; the rules of a container are fixed when it is made
+  if (!state_->record.unit.empty()) {
+    // systemd sets whole values: what is not named has to be said as it is.
+    if (limits.cpu) complete_quota(state_->v1_dir("cpu"), state_->v2_dir(), *limits.cpu);
+    if (limits.pids && limits.pids->limit == 0) limits.pids.reset();
+  }
   apply(limits);
 }
 

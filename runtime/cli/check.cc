@@ -229,11 +229,13 @@ CheckReport check_bundle(const PlanOptions& options) {
   std::vector<PlanProblem> problems;
   std::vector<std::string> warnings;
   try {
-    const oci::Config config = oci::read_config(read_file(file), file);
+    std::vector<oci::Problem> unread;
+    const oci::Config config = oci::read_config(read_file(file), file, unread);
     HostFacts facts = probe_host();
     facts.resctrl = !find_resctrl(true).empty();
     warnings = try_plan(config, facts, options, problems).warnings;
     HostCheck(config, facts, options, problems).run();
+    problems = all_problems(unread, std::move(problems));
   } catch (const oci::FormatError& e) {
     for (const oci::Problem& p : e.problems())
       problems.push_back({Kind::config, p.path, p.message});

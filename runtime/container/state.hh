@@ -41,7 +41,8 @@ struct StateRecord {
   std::optional<ResctrlRecord> resctrl;
   uint64_t private_namespaces = 0;  // CLONE_NEW* of those that are not the creator's
   bool rootless = false;
-  bool has_process = true;  // else `start` is an error
+  bool no_new_keyring = false;  // --no-new-keyring: exec stays in its caller's too
+  bool has_process = true;      // else `start` is an error
   // Which late hooks config.json has, so that it is read only when there are any.
   bool has_poststart = false, has_poststop = false;
 };

@@ -81,6 +81,7 @@ void describe(V& v, oci::Described<V, StateFile>& f) {
   v.field("resctrl", f.resctrl);
   v.required("namespaces", r.private_namespaces);
   v.required("rootless", r.rootless);
+  v.field("noNewKeyring", r.no_new_keyring);
   v.required("hasProcess", r.has_process);
   v.required("hasPoststart", r.has_poststart);
   v.required("hasPoststop", r.has_poststop);

@@ -40,13 +40,13 @@ void run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks,
     run_hook(name_of(kind, i, hooks[i]), hooks[i], state_json, default_env);
 }
 
-void run_poststop_hooks(const std::vector<oci::Hook>& hooks,
-                        const std::string& state_json) noexcept {
+void run_poststop_hooks(const std::vector<oci::Hook>& hooks, const std::string& state_json,
+                        void (*report)(std::string_view)) noexcept {
   for (size_t i = 0; i < hooks.size(); ++i) {
     try {
       run_hook(name_of("poststop", i, hooks[i]), hooks[i], state_json, {});
     } catch (const std::exception& e) {
-      log::write(log::Level::warning, e.what());
+      report(e.what());
     }
   }
 }

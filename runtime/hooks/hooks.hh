@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "oci-spec/runtime_config.hh"
+#include "runtime/sys/log.hh"
 
 namespace vessel {
 
@@ -19,9 +20,9 @@ inline constexpr std::string_view start_container_hooks = "startContainer";
 void run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks,
                const std::string& state_json, const std::vector<std::string>& default_env = {});
 
-// runtime.md "Lifecycle" 13: one that fails is logged as a warning, and the others run all the
+// runtime.md "Lifecycle" 13: one that fails is reported as a warning, and the others run all the
 // same.
-void run_poststop_hooks(const std::vector<oci::Hook>& hooks,
-                        const std::string& state_json) noexcept;
+void run_poststop_hooks(const std::vector<oci::Hook>& hooks, const std::string& state_json,
+                        void (*report)(std::string_view) = log::warn) noexcept;
 
 }  // namespace vessel

@@ -104,8 +104,11 @@ class Init {
   void join_keyring() {
     // adopt_terminal makes the session where there is a terminal.
     if (!plan_.process.terminal && ::setsid() < 0) throw SysError("setsid");
-    if (plan_.process.new_session_keyring)
-      join_session_keyring(plan_.id, true, namespaces().new_user);
+    if (!plan_.process.new_session_keyring) return;
+    std::optional<ProcFs> procfs;
+    if (!plan_.process.selinux_label.empty()) procfs.emplace(ProcFs::open());
+    const KeyLabel label(procfs ? &*procfs : nullptr, plan_.process.selinux_label);
+    join_session_keyring(plan_.id, true, namespaces().new_user);
   }
 
   void start_network() {

@@ -10,6 +10,8 @@
 
 #include "runtime/launch/limits.hh"
 #include "runtime/launch/user_program.hh"
+#include "runtime/security/keyring.hh"
+#include "runtime/security/labels.hh"
 #include "runtime/sys/error.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/log.hh"
@@ -46,10 +48,14 @@ void open_terminal(const JoinContext& context, Asker& parent) {
   if (context.root >= 0 && (::fchdir(context.root) < 0 || ::chroot(".") < 0))
     throw SysError("enter the container's root");
   log::step("joiner: in the container");
-  open_terminal(context, parent);
   std::optional<ProcFs> procfs;
   if (!context.process.apparmor_profile.empty() || !context.process.selinux_label.empty())
     procfs.emplace(ProcFs::open());
+  if (!context.keyring_of.empty()) {
+    const KeyLabel label(procfs ? &*procfs : nullptr, context.process.selinux_label);
+    join_session_keyring(context.keyring_of, false, false);
+  }
+  open_terminal(context, parent);
   program.rootless = context.rootless;
   program.has_seccomp = context.has_seccomp;
   program.seccomp_before_capabilities = context.seccomp_before_capabilities;

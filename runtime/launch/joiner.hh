@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "runtime/cgroup/cgroup.hh"
 #include "runtime/launch/protocol.hh"
@@ -14,6 +15,7 @@ struct JoinContext {
   const ProcessPlan& process;
   const CgroupEntry& entry;
   int init_pidfd;
+  std::string keyring_of;   // the container whose session keyring is joined; empty: none
   int root = -1;            // init's root directory, where it has no mount namespace of its own
   uint64_t namespaces = 0;  // CLONE_NEW* to enter; without those the clone already gave
   bool has_seccomp = false;

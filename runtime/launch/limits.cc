@@ -106,8 +106,19 @@ void apply_own_rlimits(const ProcessPlan& plan) {
   }
 }
 
+AffinityOfLaunch::AffinityOfLaunch(const ProcessPlan& plan) {
+  if (!plan.affinity_initial) return;
+  CpuSet own(1024 / 64);
+  if (::syscall(SYS_sched_getaffinity, 0, own.size() * sizeof own[0], own.data()) > 0)
+    own_ = std::move(own);
+  set_affinity(0, *plan.affinity_initial, "execCPUAffinity.initial");
+}
+
+AffinityOfLaunch::~AffinityOfLaunch() {
+  if (own_) ::syscall(SYS_sched_setaffinity, 0, own_->size() * sizeof own_->front(), own_->data());
+}
+
 void apply_own_limits(const ProcessPlan& plan) {
-  if (plan.affinity_initial) set_affinity(0, *plan.affinity_initial, "execCPUAffinity.initial");
   if (plan.memory_policy) {
     const MemoryPolicyPlan& m = *plan.memory_policy;
     // The kernel takes one bit less than it is told.

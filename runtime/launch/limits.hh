@@ -5,6 +5,8 @@
 
 #include <sys/types.h>
 
+#include <optional>
+
 #include "runtime/plan/plan.hh"
 
 namespace vessel {
@@ -21,7 +23,20 @@ void set_oom_score(pid_t pid, int32_t score, bool rootless);
 // needs no right, raising one fails here with EPERM.
 void apply_own_rlimits(const ProcessPlan& plan);
 
-// On the calling process: affinity of the beginning, memory policy, personality.
+// execCPUAffinity.initial of the calling process while the object lives: for what it clones. Throws
+// SysError.
+class AffinityOfLaunch {
+ public:
+  explicit AffinityOfLaunch(const ProcessPlan& plan);
+  ~AffinityOfLaunch();
+  AffinityOfLaunch(const AffinityOfLaunch&) = delete;
+  AffinityOfLaunch& operator=(const AffinityOfLaunch&) = delete;
+
+ private:
+  std::optional<CpuSet> own_;
+};
+
+// On the calling process: memory policy, personality.
 void apply_own_limits(const ProcessPlan& plan);
 
 }  // namespace vessel

@@ -29,6 +29,14 @@ namespace vessel {
 
 namespace {
 
+// False where another process has removed it: then the rest is that one's to do, too.
+bool remove_once(StateDir& dir) {
+  StateDir::Lock lock(dir);
+  if (!lock.still_there()) return false;
+  dir.remove();
+  return true;
+}
+
 class Creation {
  public:
   explicit Creation(const CreateRequest& request) : request_(request) {}
@@ -50,8 +58,14 @@ class Creation {
     done_ = true;
     // Only now: on failure engines read the log as one JSON object.
     for (const std::string& w : plan_.warnings) log::write(log::Level::warning, w);
-    return Created{std::move(*dir_),  std::move(record_), std::move(plan_), std::move(cgroup_),
-                   std::move(*init_), std::move(master_), request_.again};
+    return Created{std::move(*dir_),
+                   std::move(record_),
+                   std::move(plan_),
+                   std::move(cgroup_),
+                   std::move(*init_),
+                   std::move(master_),
+                   request_.start_at_once ? request_.pid_file : "",
+                   request_.again};
   }
 
  private:
@@ -59,7 +73,7 @@ class Creation {
     bundle_ = absolute_path(request_.bundle);
     const std::string path = bundle_ + "/config.json";
     config_text_ = read_file(path);
-    config_ = oci::read_config(config_text_, path);
+    config_ = oci::read_config(config_text_, path, unread_);
     log::step("config read");
   }
 
@@ -80,7 +94,7 @@ class Creation {
     options.rootless = request_.rootless;
     options.preserve_fds = request_.preserve_fds;
     facts_ = probe_host(&config_);
-    plan_ = make_plan(std::move(config_), facts_, options);
+    plan_ = make_plan(std::move(config_), facts_, options, unread_);
     if (plan_.process.args.empty() && request_.start_at_once)
       throw Error(bundle_ + "/config.json: process: is required to run a container");
     if (plan_.seccomp) require_usable_seccomp(*plan_.seccomp, plan_.seccomp_before_capabilities);
@@ -104,6 +118,7 @@ class Creation {
     record_.creator = ::getpid();
     record_.pid_namespace = own_pid_namespace();
     record_.rootless = plan_.rootless;
+    record_.no_new_keyring = request_.no_new_keyring;
     record_.has_process = !plan_.process.args.empty();
     record_.has_poststart = !plan_.hooks.poststart.empty();
     record_.has_poststop = !plan_.hooks.poststop.empty();
@@ -130,23 +145,29 @@ class Creation {
     // On v2 the device program is attached at once, so it can be loaded while the child mounts.
     if (facts_.cgroup_layout != CgroupLayout::v2) cgroup_.apply_devices(plan_.cgroup.resources);
     if (plan_.cgroup.chown_to_container) give_cgroup_away();
-    for (const std::string& warning : cgroup_.take_warnings())
-      log::write(log::Level::warning, warning);
+    for (std::string& warning : cgroup_.take_warnings())
+      plan_.warnings.push_back(std::move(warning));
     entry_ = cgroup_.entry();
     log::step("cgroup made");
   }
 
   void give_cgroup_away() {
-    auto host_id = [](const std::vector<oci::IdMapping>& mappings) -> std::optional<uint32_t> {
+    // config-linux.md "Cgroup ownership": the host's id of process.user.uid.
+    auto host_id = [](const std::vector<oci::IdMapping>& mappings,
+                      uint32_t id) -> std::optional<uint32_t> {
       for (const oci::IdMapping& m : mappings)
-        if (m.container_id == 0) return m.host_id;
+        if (id >= m.container_id && id - m.container_id < m.size)
+          return m.host_id + (id - m.container_id);
       return std::nullopt;
     };
-    auto uid = host_id(plan_.namespaces.uid_mappings), gid = host_id(plan_.namespaces.gid_mappings);
+    const NamespacePlan& namespaces = plan_.namespaces;
+    const ProcessPlan& process = plan_.process;
+    auto uid = host_id(namespaces.uid_mappings, process.uid),
+         gid = host_id(namespaces.gid_mappings, process.gid);
     if (uid && gid)
       cgroup_.give_to(*uid, *gid);
-    else if (!plan_.namespaces.is_private(NamespaceKind::user))
-      cgroup_.give_to(plan_.process.uid, plan_.process.gid);
+    else if (!namespaces.is_private(NamespaceKind::user))
+      cgroup_.give_to(process.uid, process.gid);
   }
 
   void make_gate() {
@@ -266,7 +287,8 @@ class Creation {
     if (gate_.opening) open_gate(gate_.opening);
     if (!request_.pidfd_socket.empty())
       send_fd_to_path(request_.pidfd_socket, "pidfd", init_->pidfd().get());
-    if (!request_.pid_file.empty()) write_pid_file(request_.pid_file, init_->pid());
+    if (!request_.pid_file.empty() && !request_.start_at_once)
+      write_pid_file(request_.pid_file, init_->pid());
   }
 
   void undo() noexcept {
@@ -275,22 +297,25 @@ class Creation {
       cgroup_.destroy();
       if (resctrl_ && record_.resctrl) resctrl_->remove(*record_.resctrl, true);
     } catch (const std::exception& e) {
-      log::write(log::Level::warning, std::string("clean up: ") + e.what());
+      log::aside(std::string("clean up: ") + e.what());
     }
     if (!dir_) return;
+    bool removed = true;
     try {
-      dir_->remove();
+      removed = remove_once(*dir_);
     } catch (const std::exception& e) {
-      log::write(log::Level::warning, std::string("clean up: ") + e.what());
+      log::aside(std::string("clean up: ") + e.what());
     }
-    if (!undo_hooks_) return;
+    if (!undo_hooks_ || !removed) return;
     if (request_.again) record_.annotations[restart_annotation] = "true";
-    run_poststop_hooks(plan_.hooks.poststop, oci::write(spec_state(record_, Status::stopped)));
+    run_poststop_hooks(plan_.hooks.poststop, oci::write(spec_state(record_, Status::stopped)),
+                       log::aside);
   }
 
   const CreateRequest& request_;
   std::string bundle_, config_text_;
   oci::Config config_;
+  std::vector<oci::Problem> unread_;  // reported with those of the plan
   HostFacts facts_;
   Plan plan_;
   Fd master_;
@@ -349,14 +374,17 @@ void destroy_container(const StateDir& dir, const StateRecord& record, Cgroup& c
   }
   cgroup.destroy();
   remove_resctrl_group(record);
-  std::vector<oci::Hook> poststop;
-  if (record.has_poststop)
-    poststop = oci::read_config(dir.read_config(), dir.path() + "/config.json").hooks.poststop;
+  std::string config;
   {
+    // Who removes the directory runs the hooks, so that they run once.
     StateDir::Lock lock(dir);
-    if (lock.still_there()) const_cast<StateDir&>(dir).remove();
+    if (!lock.still_there()) return;
+    if (record.has_poststop) config = dir.read_config();
+    const_cast<StateDir&>(dir).remove();
   }
-  run_poststop_hooks(poststop, oci::write(spec_state(record, Status::stopped)));
+  if (config.empty()) return;
+  run_poststop_hooks(oci::read_config(config, dir.path() + "/config.json").hooks.poststop,
+                     oci::write(spec_state(record, Status::stopped)));
 }
 
 }  // namespace vessel

@@ -37,7 +37,8 @@ struct Created {
   Plan plan;
   Cgroup cgroup;
   Launched init;
-  Fd master;  // terminal of a foreground run
+  Fd master;             // terminal of a foreground run
+  std::string pid_file;  // of a run: still to be written, once its program is executed
   bool again = false;
 };
 

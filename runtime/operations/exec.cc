@@ -9,6 +9,7 @@
 #include "runtime/container/exec_fifo.hh"
 #include "runtime/container/status.hh"
 #include "runtime/host/facts.hh"
+#include "runtime/launch/limits.hh"
 #include "runtime/launch/parent.hh"
 #include "runtime/launch/user_program.hh"
 #include "runtime/operations/create.hh"
@@ -120,6 +121,9 @@ class Exec {
   }
 
   Launched launch() {
+    // config.md "execCPUAffinity": `initial` holds before the process comes into the cgroup, whose
+    // cpuset need not have these CPUs.
+    const AffinityOfLaunch affinity(plan_);
     ExecLaunch launch{.init_pidfd = container_.init.get(),
                       .namespaces = container_.record.private_namespaces,
                       .by_helper = facts_.euid != 0 || facts_.in_user_namespace};
@@ -131,17 +135,19 @@ class Exec {
         launch, entry_, fallback,
         [&](Asker parent, const CgroupEntry& entry, bool enter_v2, uint64_t namespaces) {
           gate_.opening.reset();
-          JoinContext context{.process = plan_,
-                              .entry = entry,
-                              .init_pidfd = container_.init.get(),
-                              .root = root_.get(),
-                              .namespaces = namespaces,
-                              .has_seccomp = seccomp_ != nullptr,
-                              .seccomp_before_capabilities = seccomp_ && !plan_.no_new_privileges,
-                              .rootless = container_.record.rootless,
-                              .enter_v2 = enter_v2,
-                              .gate = gate_.waiting.get(),
-                              .inherited_fds = listen_fds() + request_.preserve_fds};
+          JoinContext context{
+              .process = plan_,
+              .entry = entry,
+              .init_pidfd = container_.init.get(),
+              .keyring_of = container_.record.no_new_keyring ? std::string() : container_.record.id,
+              .root = root_.get(),
+              .namespaces = namespaces,
+              .has_seccomp = seccomp_ != nullptr,
+              .seccomp_before_capabilities = seccomp_ && !plan_.no_new_privileges,
+              .rootless = container_.record.rootless,
+              .enter_v2 = enter_v2,
+              .gate = gate_.waiting.get(),
+              .inherited_fds = listen_fds() + request_.preserve_fds};
           run_joiner(context, std::move(parent));
         });
     gate_.waiting.reset();

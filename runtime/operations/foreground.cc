@@ -39,7 +39,8 @@ Foreground::~Foreground() {
   ::sigprocmask(SIG_SETMASK, &saved_, nullptr);
 }
 
-int Foreground::wait(pid_t pid, const Fd& pidfd, Fd master) {
+int Foreground::wait(pid_t pid, const Fd& pidfd, Fd master, int other,
+                     const std::function<bool()>& on_other) {
   std::optional<TerminalProxy> proxy;
   if (master) {
     proxy.emplace(std::move(master));
@@ -56,16 +57,19 @@ int Foreground::wait(pid_t pid, const Fd& pidfd, Fd master) {
   };
   reap_all();  // it may have gone before the signals were looked at
   while (!code) {
-    pollfd entries[4] = {{signals_.get(), POLLIN, 0}};
+    pollfd entries[5] = {{signals_.get(), POLLIN, 0}};
     nfds_t count = 1;
     TerminalProxy::PollEntry wanted[3];
     int more = proxy ? proxy->poll_entries(wanted) : 0;
     for (int i = 0; i < more; ++i) entries[count++] = {wanted[i].fd, wanted[i].events, 0};
+    const nfds_t of_proxy = count;
+    if (other >= 0) entries[count++] = {other, POLLIN, 0};
     if (::poll(entries, count, -1) < 0) {
       if (errno == EINTR) continue;
       throw SysError("poll");
     }
-    for (nfds_t i = 1; i < count; ++i)
+    if (count > of_proxy && entries[of_proxy].revents && on_other()) other = -1;
+    for (nfds_t i = 1; i < of_proxy; ++i)
       if (entries[i].revents) proxy->on_ready(entries[i].fd, entries[i].revents);
     signalfd_siginfo info;
     while (::read(signals_.get(), &info, sizeof info) == sizeof info) {

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 #include <csignal>
+#include <functional>
 
 #include "runtime/sys/fd.hh"
 
@@ -19,8 +20,10 @@ class Foreground {
   Foreground& operator=(const Foreground&) = delete;
 
   // Forwards every signal, follows the window's size, reaps. `master` may be empty. Returns the
-  // exit code of `pid`: its own, or 128 + the signal.
-  int wait(pid_t pid, const Fd& pidfd, Fd master);
+  // exit code of `pid`: its own, or 128 + the signal. `other`: a descriptor to listen to besides
+  // (-1: none) until `on_other`, called when there is something to read, returns true.
+  int wait(pid_t pid, const Fd& pidfd, Fd master, int other = -1,
+           const std::function<bool()>& on_other = {});
 
  private:
   Fd signals_;

@@ -44,8 +44,9 @@ Container open_for_delete(const std::string& root, const std::string& id, bool f
 
 }  // namespace
 
-void delete_container(const std::string& root, const std::string& id, bool force) {
-  if (force && !StateDir::try_open(root, id)) return;
+namespace {
+
+void delete_existing(const std::string& root, const std::string& id, bool force) {
   Container c = open_for_delete(root, id, force);
   bool gone_or_waiting = c.status == Status::stopped || c.status == Status::created;
   if (!force && !gone_or_waiting) {
@@ -55,6 +56,18 @@ void delete_container(const std::string& root, const std::string& id, bool force
   bool unrecorded = c.record.created.empty();
   Cgroup cgroup = unrecorded ? recover_cgroup(c) : Cgroup::open(c.record.cgroup);
   destroy_container(c.dir, c.record, cgroup, c.init);
+}
+
+}  // namespace
+
+void delete_container(const std::string& root, const std::string& id, bool force) {
+  if (force && !StateDir::try_open(root, id)) return;
+  try {
+    delete_existing(root, id, force);
+  } catch (const std::exception&) {
+    // Another one was faster, or its creator undid it.
+    if (!force || StateDir::try_open(root, id)) throw;
+  }
 }
 
 void pause_container(const std::string& root, const std::string& id) {

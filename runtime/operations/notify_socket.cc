@@ -73,37 +73,45 @@ void listen_for_readiness(int state_dir) {
   listening() = std::move(socket);
 }
 
-void pass_readiness_on(pid_t init_pid, const Fd& init) {
+int readiness_socket() {
+  return host_socket() && listening() ? listening().get() : -1;
+}
+
+bool pass_readiness(pid_t main_pid) {
   const char* host = host_socket();
-  if (!host || !listening()) return;
+  char buffer[4096];
+  ssize_t got = ::recv(listening().get(), buffer, sizeof buffer, 0);
+  if (got <= 0) return true;
+  std::string_view text(buffer, static_cast<size_t>(got));
+  bool ready = false;
+  // Only what concerns readiness: the rest of the container's talk is not the manager's.
+  while (!text.empty()) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    if (line == "READY=1") ready = true;
+  }
+  if (!ready) return false;
+  const std::string passed = "READY=1\nMAINPID=" + std::to_string(main_pid) + "\n";
+  Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  socklen_t length;
+  sockaddr_un address = address_of(host, length);
+  if (!socket || ::sendto(socket.get(), passed.data(), passed.size(), MSG_NOSIGNAL,
+                          reinterpret_cast<sockaddr*>(&address), length) < 0)
+    throw SysError(std::string("send to NOTIFY_SOCKET ") + host);
+  return true;
+}
+
+void pass_readiness_on(pid_t init_pid, const Fd& init) {
+  const int socket = readiness_socket();
+  if (socket < 0) return;
   for (;;) {
-    pollfd p[2] = {{listening().get(), POLLIN, 0}, {init.get(), POLLIN, 0}};
+    pollfd p[2] = {{socket, POLLIN, 0}, {init.get(), POLLIN, 0}};
     if (::poll(p, 2, -1) < 0) {
       if (errno == EINTR) continue;
       throw SysError("poll notify socket");
     }
     if (!(p[0].revents & POLLIN)) return;  // init is gone
-    char buffer[4096];
-    ssize_t got = ::recv(listening().get(), buffer, sizeof buffer, 0);
-    if (got <= 0) return;
-    std::string_view text(buffer, static_cast<size_t>(got));
-    std::string passed;
-    bool ready = false;
-    // Only what concerns readiness: the rest of the container's talk is not the manager's.
-    while (!text.empty()) {
-      std::string_view line = text.substr(0, text.find('\n'));
-      text.remove_prefix(std::min(text.size(), line.size() + 1));
-      if (line == "READY=1") ready = true;
-    }
-    if (!ready) continue;
-    passed = "READY=1\nMAINPID=" + std::to_string(init_pid) + "\n";
-    Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    socklen_t length;
-    sockaddr_un address = address_of(host, length);
-    if (!socket || ::sendto(socket.get(), passed.data(), passed.size(), MSG_NOSIGNAL,
-                            reinterpret_cast<sockaddr*>(&address), length) < 0)
-      throw SysError(std::string("send to NOTIFY_SOCKET ") + host);
-    return;
+    if (pass_readiness(init_pid)) return;
   }
 }
 

@@ -20,6 +20,12 @@ void make_notify_directory(int state_dir);
 // The socket itself, before the program starts: by `start`, or by `run`.
 void listen_for_readiness(int state_dir);
 
+// For one who waits for more than this: readable when the container has said something; -1 where
+// nobody is to be told. pass_readiness reads that and returns true once READY=1 was passed on, with
+// `main_pid` as MAINPID. Throws SysError.
+int readiness_socket();
+bool pass_readiness(pid_t main_pid);
+
 // Waits until the container says READY=1 or is gone (`init`), and passes it on with MAINPID.
 void pass_readiness_on(pid_t init_pid, const Fd& init);
 

@@ -237,10 +237,16 @@ void events(const std::string& root, const std::string& id, bool stats_once, int
   if (interval_ms <= 0) throw Error("duration interval must be greater than 0");
   Fd memory = cgroup.oom_events();
   uint64_t kills = cgroup.oom_kills().value_or(0);
+  auto now_ms = [] {
+    timespec t{};
+    ::clock_gettime(CLOCK_MONOTONIC, &t);
+    return int64_t{t.tv_sec} * 1000 + t.tv_nsec / 1'000'000;
+  };
+  int64_t due = now_ms() + interval_ms;
   for (;;) {
     pollfd p[2] = {{c.init.get(), POLLIN, 0}, {memory.get(), POLLIN, 0}};
-    int ready =
-        ::poll(p, memory ? 2 : 1, static_cast<int>(std::min<int64_t>(interval_ms, 1 << 30)));
+    const int64_t left = std::max<int64_t>(due - now_ms(), 0);
+    int ready = ::poll(p, memory ? 2 : 1, static_cast<int>(std::min<int64_t>(left, 1 << 30)));
     if (ready < 0 && errno != EINTR) throw SysError("poll");
     if (ready > 0 && (p[1].revents & POLLIN)) {
       char buffer[4096];
@@ -250,7 +256,9 @@ void events(const std::string& root, const std::string& id, bool stats_once, int
       kills = now;
     }
     if (ready > 0 && (p[0].revents & POLLIN)) return;
-    if (ready == 0) line();
+    if (now_ms() < due) continue;
+    line();
+    due = now_ms() + interval_ms;
   }
 }
 

@@ -1,5 +1,7 @@
 #include "runtime/operations/run.hh"
 
+#include <unistd.h>
+
 #include <optional>
 
 #include "runtime/operations/foreground.hh"
@@ -20,7 +22,8 @@ int run_container(RunRequest request) {
     pass_readiness_on(created.init.pid(), created.init.pidfd());
     return 0;
   }
-  int code = foreground->wait(created.init.pid(), created.init.pidfd(), std::move(created.master));
+  int code = foreground->wait(created.init.pid(), created.init.pidfd(), std::move(created.master),
+                              readiness_socket(), [] { return pass_readiness(::getpid()); });
   log::step("init exited with " + std::to_string(code));
   if (!request.keep)
     destroy_container(created.dir, created.record, created.cgroup, created.init.pidfd());

@@ -82,6 +82,8 @@ void start_container(const std::string& root, const std::string& id) {
 void finish_start(Created& created) {
   try {
     wait_for_execve(created.init);
+    // Only of a program that runs.
+    if (!created.pid_file.empty()) write_pid_file(created.pid_file, created.init.pid());
   } catch (const std::exception& failed) {
     const std::string why = why_not_executable(created.record.rootfs, failed.what());
     created.init.let_go();

@@ -1,5 +1,6 @@
 #include "runtime/plan/make_plan.hh"
 
+#include <algorithm>
 #include <utility>
 
 #include "runtime/plan/rooms.hh"
@@ -67,6 +68,9 @@ Plan try_plan(oci::Config config, const HostFacts& facts, const PlanOptions& opt
                                                   n.joined_user, n.deny_setgroups, found});
     plan.process.new_session_keyring = !options.no_new_keyring;
     plan.process.preserve_fds = options.preserve_fds;
+    // config.md "execCPUAffinity": not of the container's init.
+    plan.process.affinity_initial.reset();
+    plan.process.affinity_final.reset();
     plan.seccomp_before_capabilities = !config.process->no_new_privileges;
   } else {
     // config.md "process": needed by `start` only. What waits for it has no rights.
@@ -81,10 +85,35 @@ Plan try_plan(oci::Config config, const HostFacts& facts, const PlanOptions& opt
   return plan;
 }
 
-Plan make_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options) {
+namespace {
+
+// Whether one of the paths is the other or leads to it.
+bool related(std::string_view a, std::string_view b) {
+  if (a.size() > b.size()) std::swap(a, b);
+  return b.starts_with(a) && (a.size() == b.size() || b[a.size()] == '.' || b[a.size()] == '[');
+}
+
+}  // namespace
+
+std::vector<PlanProblem> all_problems(const std::vector<oci::Problem>& unread,
+                                      std::vector<PlanProblem> problems) {
+  // What could not be read was planned with its default: that says nothing.
+  std::erase_if(problems, [&](const PlanProblem& p) {
+    return std::ranges::any_of(unread, [&](const auto& u) { return related(u.path, p.path); });
+  });
+  std::vector<PlanProblem> all;
+  for (const oci::Problem& u : unread)
+    all.push_back({PlanProblem::Kind::config, u.path, u.message});
+  all.insert(all.end(), problems.begin(), problems.end());
+  return all;
+}
+
+Plan make_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options,
+               const std::vector<oci::Problem>& unread) {
   std::vector<PlanProblem> problems;
   Plan plan = try_plan(std::move(config), facts, options, problems);
   take_left_out(problems, plan.warnings);
+  if (!unread.empty()) problems = all_problems(unread, std::move(problems));
   if (!problems.empty()) fail(options.bundle + "/config.json", problems);
   return plan;
 }
@@ -98,7 +127,7 @@ ProcessPlan make_exec_process_plan(const oci::Process& process, const oci::Confi
     if (n.type == "user") (n.path.empty() ? new_user : joined_user) = true;
   ProcessPlan plan =
       plan_process(process, {container, linux_, facts, new_user, joined_user, false, found});
-  plan.new_session_keyring = !options.no_new_keyring;
+  plan.new_session_keyring = false;  // it joins the container's
   plan.preserve_fds = options.preserve_fds;
   plan.warnings = std::move(found.warnings());
   std::vector<PlanProblem> problems = found.list();

@@ -25,14 +25,19 @@ struct PlanOptions {
 
 // Decides everything about a container. Throws oci::FormatError, named after the bundle's
 // config.json, with every problem: what is wrong in the config and what this host cannot do.
-Plan make_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options);
+// `unread`: what was wrong already in reading it.
+Plan make_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options,
+               const std::vector<oci::Problem>& unread = {});
+
+// Both kinds as one list; those of the plan left out that only follow from what could not be read.
+std::vector<PlanProblem> all_problems(const std::vector<oci::Problem>& unread,
+                                      std::vector<PlanProblem> problems);
 
 // The same without throwing, for `check`: the plan is of use only when `problems` stays empty.
 Plan try_plan(oci::Config config, const HostFacts& facts, const PlanOptions& options,
               std::vector<PlanProblem>& problems);
 
 struct ExecOptions {
-  bool no_new_keyring = true;  // exec stays in the container's session keyring
   uint32_t preserve_fds = 0;
 };
 

@@ -12,6 +12,8 @@ namespace vessel {
 
 namespace {
 
+constexpr const char* key_file = "thread-self/attr/keycreate";
+
 [[noreturn]] void fail(const std::string& file, const char* module, int error) {
   // Without the module there is no file, or nobody who takes what is written to it.
   const bool absent = error == ENOENT || error == EINVAL || error == EOPNOTSUPP;
@@ -53,12 +55,16 @@ void set_exec_labels(const ProcFs& proc, const std::string& apparmor_profile,
   }
 }
 
-void set_key_label(const ProcFs& proc, const std::string& selinux_label) {
-  const std::string file = "thread-self/attr/keycreate";
+KeyLabel::KeyLabel(const ProcFs* proc, const std::string& selinux_label) {
+  if (proc == nullptr || selinux_label.empty()) return;
+  if (int error = write_attribute(*proc, key_file, selinux_label); error != 0)
+    fail(key_file, "SELinux", error);
+  proc_ = proc;
+}
+
+KeyLabel::~KeyLabel() {
   // An empty write resets; procfs has no write of zero bytes, a NUL stands for it.
-  const std::string_view text =
-      selinux_label.empty() ? std::string_view("\0", 1) : std::string_view(selinux_label);
-  if (int error = write_attribute(proc, file, text); error != 0) fail(file, "SELinux", error);
+  if (proc_ != nullptr) write_attribute(*proc_, key_file, std::string_view("\0", 1));
 }
 
 }  // namespace vessel

@@ -17,7 +17,17 @@ namespace vessel {
 void set_exec_labels(const ProcFs& proc, const std::string& apparmor_profile,
                      const std::string& selinux_label);
 
-// SELinux label for keys that this thread makes from now on; empty restores the default.
-void set_key_label(const ProcFs& proc, const std::string& selinux_label);
+// SELinux label of the keys that this thread makes while the object lives: a container's keyring is
+// the container's, not the runtime's. Nothing without a label. Throws SysError or Error.
+class KeyLabel {
+ public:
+  KeyLabel(const ProcFs* proc, const std::string& selinux_label);
+  ~KeyLabel();
+  KeyLabel(const KeyLabel&) = delete;
+  KeyLabel& operator=(const KeyLabel&) = delete;
+
+ private:
+  const ProcFs* proc_ = nullptr;
+};
 
 }  // namespace vessel

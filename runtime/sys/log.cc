@@ -36,6 +36,27 @@ const char* name_of(Level level) {
   return "error";
 }
 
+// Bytes of the UTF-8 sequence that `text` begins with, 0 for what is none (RFC 3629, section 4).
+size_t utf8_length(std::string_view text) {
+  const auto at = [&](size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const auto follows = [&](size_t i) { return (at(i) & 0xc0U) == 0x80; };
+  const unsigned first = at(0), second = at(1);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    const bool overlong = first == 0xe0 && second < 0xa0,
+               surrogate = first == 0xed && second > 0x9f;
+    return follows(1) && follows(2) && !overlong && !surrogate ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    const bool overlong = first == 0xf0 && second < 0x90, beyond = first == 0xf4 && second > 0x8f;
+    return follows(1) && follows(2) && follows(3) && !overlong && !beyond ? 4 : 0;
+  }
+  return 0;
+}
+
 // JSON string and Go's %q agree on the escapes used here.
 void append_quoted(std::string& out, std::string_view text) {
   out += '"';
@@ -58,6 +79,12 @@ void append_quoted(std::string& out, std::string_view text) {
         out += "\\r";
         break;
       default:
+        // Bytes that are no text would make the whole line something else than JSON.
+        const size_t length = utf8_length(text.substr(i));
+        if (length == 0) {
+          out += "\xef\xbf\xbd";  // U+FFFD
+          break;
+        }
         // Terminals obey U+0080 to U+009F as they do the controls of ASCII.
         const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : '\0');
         const bool c1 = c == '\xc2' && next >= 0x80 && next < 0xa0;
@@ -67,7 +94,8 @@ void append_quoted(std::string& out, std::string_view text) {
           out += code;
           i += c1 ? 1 : 0;
         } else {
-          out += c;
+          out += text.substr(i, length);
+          i += length - 1;
         }
     }
   }
@@ -140,6 +168,15 @@ void step(std::string_view message) {
   ::clock_gettime(CLOCK_MONOTONIC, &t);
   int64_t us = (t.tv_sec - sink.begin.tv_sec) * 1000000 + (t.tv_nsec - sink.begin.tv_nsec) / 1000;
   write(Level::debug, std::string(message) + " (" + std::to_string(us) + " µs)");
+}
+
+void warn(std::string_view message) {
+  write(Level::warning, message);
+}
+
+void aside(std::string_view message) {
+  if (!sink.json || sink.file)
+    put(STDERR_FILENO, format_line(false, now(false), Level::warning, message));
 }
 
 void fail(std::string_view message) {

@@ -25,6 +25,12 @@ void write(Level level, std::string_view message);
 // With --debug: MESSAGE and the time since the program began, in µs; nothing otherwise.
 void step(std::string_view message);
 
+void warn(std::string_view message);
+
+// A warning beside an error line to come: to stderr only, for of a command that failed callers read
+// the whole log as one JSON object.
+void aside(std::string_view message);
+
 // The command's one error line: into the log, and to stderr too when the log is a file, as callers
 // read either.
 void fail(std::string_view message);

@@ -80,6 +80,14 @@ TEST_CASE("log lines are what logrus writes") {
         "{\"level\":\"warning\",\"msg\":\"a\\u0001\",\"time\":\"T\"}");
   CHECK(log::format_line(true, "T", Level::warning, "\xc2\x9b\xc2\xa9") ==
         "{\"level\":\"warning\",\"msg\":\"\\u009b\xc2\xa9\",\"time\":\"T\"}");
+  for (const char* bad : {"\xff", "\xc3(", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80"})
+    CHECK(log::format_line(true, "T", Level::error, std::string("a") + bad).find(bad) ==
+          std::string::npos);
+  CHECK(log::format_line(true, "T", Level::error,
+                         "a\xff"
+                         "b\xf0\x9f\x90\x8b") ==
+        "{\"level\":\"error\",\"msg\":\"a\xef\xbf\xbd"
+        "b\xf0\x9f\x90\x8b\",\"time\":\"T\"}");
   std::string stamp = log::now(true);
   CHECK(stamp.size() == 30);
   CHECK(stamp.back() == 'Z');

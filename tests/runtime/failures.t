@@ -106,7 +106,9 @@ check(r.code == 0 and left_over() + processes() + mounts() == [],
 
 # delete --force during create wins.
 c = config('sleep', '1000')
-c['hooks'] = {'createRuntime': [{'path': '/bin/sleep', 'args': ['sleep', '0.3']}]}
+ran = os.path.join(DIR, 'poststop-ran')
+c['hooks'] = {'createRuntime': [{'path': '/bin/sleep', 'args': ['sleep', '0.3']}],
+              'poststop': [{'path': '/bin/sh', 'args': ['sh', '-c', 'echo ran >>' + ran]}]}
 b = bundle(c)
 id = name()
 p = subprocess.Popen([VESSEL, '--root', ROOT, 'create', '--bundle', b, id],
@@ -123,6 +125,19 @@ r = vessel('delete', '--force', id)
 err = p.communicate()[1].decode()
 check(r.code == 0 and p.returncode == 1 and left_over() + processes() == [],
       'delete --force during create', (r, err, left_over(), processes()))
+check(open(ran).read() == 'ran\n', 'its poststop hooks run once', open(ran).read())
+os.unlink(ran)
+c['hooks'].pop('createRuntime')
+b = bundle(c)
+for _ in range(5):
+    id = name()
+    vessel('create', '--bundle', b, id, detached=True)
+    ps = [subprocess.Popen([VESSEL, '--root', ROOT, 'delete', '--force', id], stderr=subprocess.PIPE) for _ in range(4)]
+    errors = [p.communicate()[1] for p in ps]
+    if any(p.returncode for p in ps):
+        break
+check(not any(p.returncode for p in ps), 'four delete --force at once', errors)
+check(open(ran).read() == 'ran\n' * 5, 'and the poststop hooks of each container ran once', open(ran).read())
 
 # Many at once on one id: exactly one wins.
 b = bundle(config('sleep', '1000'))

@@ -19,6 +19,18 @@ c = config('sleep', '1000')
 c['annotations'] = {'a.b/c': 'd'}
 b = bundle(c)
 pid_file = os.path.join(DIR, 'pid')
+broken = bundle(config('/bin/broken'))
+with open(broken + '/rootfs/bin/broken', 'w') as f:
+    f.write('#!/nonexistent\n')
+os.chmod(broken + '/rootfs/bin/broken', 0o755)
+r = vessel('run', '-d', '--pid-file', pid_file, '--bundle', broken, name(), detached=True)
+check(r.code == 1 and not os.path.exists(pid_file), 'run of a program that cannot start leaves no pid file', r)
+# Podman reads the log of a failure as one object, however much there was to warn of.
+log = os.path.join(DIR, 'one.log')
+warned = config('/bin/nosuch')
+warned['linux'].setdefault('resources', {})['unified'] = {'memory.nosuch': '1'}
+r = vessel('--log', log, '--log-format', 'json', 'create', '--bundle', bundle(warned), name())
+check(r.code == 1 and json.load(open(log))['level'] == 'error', 'a failure is one line of the log', (r, open(log).read()))
 r = vessel('create', '--bundle', b, '--pid-file', pid_file, id)
 check(r.code == 0 and r.err == '', 'create', r)
 pid = open(pid_file).read()

@@ -123,6 +123,27 @@ for verb in ('create', 'run'):
           'readiness is passed on (%s)' % args[0], (waits, got))
     vessel('delete', '-f', id)
 
+# In the foreground: it is this vessel that the manager watches.
+id = name()
+b = bundle(sh('echo ready >/tmp/env; exec sleep 1000'))
+p = subprocess.Popen([VESSEL, '--root', ROOT, 'run', '--bundle', b, id], env=env, stdin=subprocess.DEVNULL,
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+for _ in range(200):
+    if os.path.exists(b + '/rootfs/tmp/env'):
+        break
+    time.sleep(0.01)
+sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+sender.sendto(b'STATUS=busy\n', os.path.join(ROOT, id, 'notify/notify.sock'))
+sender.sendto(b'READY=1\n', os.path.join(ROOT, id, 'notify/notify.sock'))
+manager.settimeout(10)
+try:
+    got = manager.recv(1000).decode()
+except OSError as e:
+    got = str(e)
+check(got == 'READY=1\nMAINPID=%d\n' % p.pid and p.poll() is None, 'readiness is passed on (run in the foreground)', got)
+vessel('kill', id, 'KILL')
+check(p.wait(10) == 137, 'and it still waits for the end', p.returncode)
+
 # exec
 id = name()
 c = config('sleep', '1000')

@@ -158,6 +158,10 @@ for key in ('initial', 'final'):
                        execCPUAffinity={key: str(cpus[-1])}), f)
     r = vessel('exec', '--process', p, id)
     check(r.out.split() == [str(cpus[-1])], 'process.execCPUAffinity.' + key, r)
+c = process('/bin/probe', 'affinity')
+c['process']['execCPUAffinity'] = {'initial': str(cpus[-1]), 'final': str(cpus[-1])}
+r = run_probe(c)
+check(r.out.split() == [str(n) for n in cpus], 'process.execCPUAffinity is not of init', r)
 os.sched_setaffinity(0, cpus[:1])
 r = probed('affinity')
 os.sched_setaffinity(0, cpus)
@@ -221,5 +225,13 @@ r = probed('keyring')
 s = run_probe(process('/bin/probe', 'keyring'), '--no-new-keyring')
 check('_ses' in r.out and s.out != r.out and '_ses.' + TAG not in s.out,
       'a session keyring of its own, and none with --no-new-keyring', (r, s))
+for option in ([], ['--no-new-keyring']):
+    id = name()
+    b = add_probe(bundle(process('/bin/probe', 'pause')))
+    vessel('run', '--detach', *option, '--bundle', b, id, detached=True)
+    r = vessel('exec', id, '/bin/probe', 'keyring')
+    check(r.code == 0 and ('_ses.' + id in r.out) == (not option),
+          'exec joins the keyring of the container' if not option else 'and none of its own with --no-new-keyring', r)
+    vessel('delete', '--force', id)
 check(left_over() == [], 'nothing is left', left_over())
 done()
