@@ -46,7 +46,9 @@ def namespaces(cfg, new, joined, of):
 
 def try_out(what, new, joined, of, cfg=None):
     cfg = cfg or config('sh', '-c', SHOW)
-    namespaces(cfg, ['mount'] + new, joined, of)
+    if 'mount' not in joined:
+        new = ['mount'] + new
+    namespaces(cfg, new, joined, of)
     # A procfs of a pid namespace is made with rights over that one; without them a bind.
     if 'pid' not in new:
         cfg['mounts'][0].update(type='bind', source='/proc', options=['rbind'])
@@ -60,7 +62,7 @@ def try_out(what, new, joined, of, cfg=None):
         good = set(words[8:]) == {'/'}
     elif good and 'cgroup' not in joined:
         good = '/' not in {w for w in words[8:] if TAG in w} and any(TAG in w for w in words[8:])
-    for k in KINDS + ['user'] if good else []:
+    for k in KINDS + ['mount', 'user'] if good else []:
         if k in joined:
             good = good and got[k] == os.readlink('/proc/%s/ns/%s' % (of, LINK[k]))
         elif k in new:
@@ -92,6 +94,19 @@ try:
                 user_target)
         try_out('joined user namespace, joined ' + k, rest, ['user', k], user_target)
     try_out('all joined, the user namespace too', [], ['user'] + KINDS, user_target)
+    # The container's root becomes that of every process in the mount namespace, so each has its own.
+    for user in (False, True):
+        p, of = holder(user)
+        try:
+            more = ['user'] if user else []
+            try_out('%s user namespace, joined mount' % ('joined' if user else 'no'), ['pid', 'network'],
+                    more + ['mount'], of)
+            check(os.path.exists('/proc/%s/root/bin/busybox' % of) and
+                  not os.path.exists('/proc/%s/root%s' % (of, DIR)),
+                  'its root is the container\'s, for those who were in it too', os.listdir('/proc/%s/root' % of))
+        finally:
+            p.kill()
+            p.wait()
 
     c = config('sh', '-c', 'id -u; cat /proc/self/uid_map /proc/self/gid_map; ls -ln / | head -3')
     namespaces(c, ['mount', 'user', 'pid', 'network'], [], None)
