@@ -73,6 +73,21 @@ r = run(c)
 check(r.code == 0 and 'X=1\nY=a b\n' in read('prestart.env') and read('order') == '1\n2\n',
       'environment and order', r)
 
+# Sysctls are written after the hooks that may make the interfaces they are about.
+c = config('cat', '/proc/sys/net/ipv4/conf/made7/forwarding')
+c['linux']['sysctl'] = {'net.ipv4.conf.made7.forwarding': '1'}
+r = run(c)
+check(r.code == 1 and 'linux.sysctl' in r.err and 'made7' in r.err, 'a sysctl of an interface that nobody makes', r)
+for kind in ('prestart', 'createRuntime'):
+    c['hooks'] = {kind: [{'path': '/bin/sh', 'env': ['PATH=/usr/sbin:/usr/bin:/sbin:/bin'], 'args': [
+        'sh', '-c', 'pid=$(jq .pid) && nsenter --net=/proc/$pid/ns/net ip link add made7 type bridge']}]}
+    r = run(c)
+    what = 'a sysctl of an interface that a %s hook makes' % kind
+    if r.code and 'Unknown device type' in r.err:
+        skip(what, 'no bridges in this kernel')
+    else:
+        check(r.code == 0 and r.out == '1\n', what, r)
+
 # Failures.
 for kind in ('prestart', 'createRuntime', 'createContainer'):
     forget()
