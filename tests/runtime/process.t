@@ -58,6 +58,41 @@ c['process']['cwd'] = '/proc/self/fd/9'
 r = run(c)
 check(r.code == 1, 'a working directory that leads out is refused', r)
 
+# A working directory that only root, or only the process's user, may enter: it is tried both before and
+# after the change of user, for the container's process and for exec.
+
+
+def in_directory(what, modes, cwd, **linux):
+    """modes: path → owner, group, mode."""
+    c = sh('exec sleep 1000', user={'uid': 1000, 'gid': 1000}, cwd=cwd, capabilities={})
+    c['linux']['namespaces'] += [{'type': 'user'}] if linux else []
+    c['linux'].update(linux)
+    b = bundle(c)
+    for path, (uid, gid, mode) in modes.items():
+        os.mkdir(b + '/rootfs' + path)
+        os.chown(b + '/rootfs' + path, uid, gid)
+        os.chmod(b + '/rootfs' + path, mode)
+    os.mkdir(b + '/rootfs' + cwd + '/found')
+    id = name()
+    r = vessel('run', '-d', '--bundle', b, id, detached=True)
+    check(r.code == 0 and os.readlink('/proc/%d/cwd' % state(id)['pid']) == cwd, what, r)
+    r = vessel('exec', id, 'sh', '-c', 'pwd; id -u; ls')
+    check(r.out == cwd + '\n1000\nfound\n', what + ', exec', r)
+    if linux:
+        r = vessel('exec', '--user', '0:0', '--cwd', cwd, id, 'true')
+        check(r.code == 255 and 'chdir to cwd' in r.err and 'ermission denied' in r.err, 'nor may it by exec', r)
+    vessel('delete', '--force', id)
+
+
+os.chmod(DIR, 0o755)
+in_directory('a cwd that is its user\'s alone', {'/own': (1000, 1000, 0o700)}, '/own')
+in_directory('a cwd below a directory that is root\'s alone',
+             {'/root': (0, 0, 0o700), '/root/work': (1000, 1000, 0o700)}, '/root/work')
+# The rights of a user namespace's root end where an owner or a group is none of its own (user_namespaces(7)).
+ids = [{'containerID': 0, 'hostID': 100000, 'size': 65536}]
+in_directory('a cwd that not even root may enter', {'/own': (101000, 0, 0o700)}, '/own',
+             uidMappings=ids, gidMappings=ids)
+
 # A terminal by --console-socket.
 
 
