@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-# run and exec in the foreground: the caller's terminal, its size, signals, exit codes, orphans; and
-# seccomp from the outside: default deny, a listener.
-import array, fcntl, json, os, pty, signal, socket, struct, subprocess, sys, termios, threading, time
+# run and exec in the foreground: the caller's terminal, its size, signals, exit codes; whose child a
+# detached process is, and an orphan; and seccomp from the outside: default deny, a listener.
+import array, ctypes, fcntl, json, os, pty, select, signal, socket, struct, subprocess, sys, termios, threading, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bundle import *
 
@@ -81,6 +81,100 @@ check(code == 3 and '30 90' in text and '/dev/pts/0' in text, 'exec -t', (text, 
 r = vessel('exec', id, 'sh', '-c', 'kill -9 $$')
 check(r.code == 137, 'exec of a process that is killed', r)
 vessel('delete', '-f', id)
+
+# When vessel returns, the process is the child of the nearest subreaper, and no helper keeps its stdio.
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def parent_of(pid):
+    return int(open('/proc/%d/stat' % pid).read().rsplit(')', 1)[1].split()[1])
+
+
+def with_pipe(*args):
+    """vessel with a pipe for the output of the process; the pipe's end to read."""
+    reader, writer = os.pipe()
+    code = subprocess.run([VESSEL, '--root', ROOT, *args], stdin=subprocess.DEVNULL, stdout=writer,
+                          stderr=writer, timeout=30).returncode
+    os.close(writer)
+    return code, reader
+
+
+def read_all(reader, timeout=10):
+    """What comes until the end of file; None when that does not come."""
+    text = b''
+    while select.select([reader], [], [], timeout)[0]:
+        part = os.read(reader, 4096)
+        if not part:
+            return text.decode()
+        text += part
+    return None
+
+
+def check_orphan(what, pid, reader):
+    check(parent_of(pid) == os.getpid(), what + ': its parent is the caller', parent_of(pid))
+    os.kill(pid, signal.SIGTERM)
+    text = read_all(reader)
+    os.close(reader)
+    check(text == 'said\n', what + ': its output ends with it', text)
+    gone, status = os.waitpid(pid, 0)
+    check(gone == pid and os.waitstatus_to_exitcode(status) == 8, what + ': the caller reaps it', (gone, status))
+
+
+SCRIPT = 'trap "exit 8" TERM; echo said; while :; do sleep 0.05; done'
+pid_file = os.path.join(DIR, 'pid')
+
+
+def wait_until_said(reader):
+    """Then its trap is set too."""
+    return select.select([reader], [], [], 10)[0]
+
+
+id = name()
+code, reader = with_pipe('create', '--pid-file', pid_file, '--bundle', bundle(config('sh', '-c', SCRIPT)), id)
+check(code == 0, 'create with pipes', code)
+pid = int(open(pid_file).read())
+check(parent_of(pid) == os.getpid(), 'create: its parent is the caller before start too')
+vessel('start', id)
+wait_until_said(reader)
+exec_pid_file = os.path.join(DIR, 'exec.pid')
+code, exec_reader = with_pipe('exec', '-d', '--pid-file', exec_pid_file, id, 'sh', '-c', SCRIPT)
+check(code == 0, 'exec --detach with pipes', code)
+wait_until_said(exec_reader)
+check_orphan('exec --detach', int(open(exec_pid_file).read()), exec_reader)
+check_orphan('create and start', pid, reader)
+vessel('delete', '-f', id)
+
+# An orphan of a container without a pid namespace.
+for more in ([], ['--no-subreaper']):
+    c = config('sh', '-c', '(sleep 1000 & echo $! >/tmp/new; busybox mv /tmp/new /tmp/orphan); exec sleep 1000')
+    c['linux']['namespaces'] = [{'type': 'mount'}]
+    del c['hostname']
+    b, id = bundle(c), name()
+    p = subprocess.Popen([VESSEL, '--root', ROOT, 'run', *more, '--bundle', b, id], stdin=subprocess.DEVNULL)
+    for _ in range(500):
+        if os.path.exists(b + '/rootfs/tmp/orphan'):
+            break
+        time.sleep(0.01)
+    orphan = int(open(b + '/rootfs/tmp/orphan').read())
+    for _ in range(500):
+        if parent_of(orphan) in (p.pid, os.getpid()):
+            break
+        time.sleep(0.01)
+    got = parent_of(orphan)
+    if more:
+        check(got == os.getpid(), 'run --no-subreaper: an orphan goes to the caller', (got, p.pid, os.getpid()))
+        os.kill(orphan, signal.SIGKILL)
+        os.waitpid(orphan, 0)
+    else:
+        check(got == p.pid, 'run: an orphan goes to vessel', (got, p.pid, os.getpid()))
+        os.kill(orphan, signal.SIGKILL)
+        for _ in range(500):
+            if not os.path.exists('/proc/%d' % orphan):
+                break
+            time.sleep(0.01)
+        check(not os.path.exists('/proc/%d' % orphan) and p.poll() is None, 'run: it is reaped there')
+    vessel('kill', id, 'KILL')
+    check(p.wait(10) == 137, 'and run ends with its own process', p.returncode)
 
 # seccomp
 c = config('/bin/busybox', 'true')
