@@ -44,9 +44,15 @@ is "$(file memory memory.limit_in_bytes memory.max) $(file pids pids.max pids.ma
 run events --stats $id >"$work/ev"; is "$(jq -r '.type + " " + .id + " " + (.data.pids.limit | tostring)' "$work/ev")" "stats $id 40" "events --stats"
 run exec --detach $id sleep 1000 </dev/null >/dev/null 2>&1
 is "$(run ps --format json $id | jq 'length > 1')" true "ps lists what was executed"
+run events --interval 100ms $id >"$work/ev" & events=$!
+for _ in $(seq 200); do [ "$(wc -l <"$work/ev")" -ge 2 ] && break; sleep 0.02; done
+[ "$(wc -l <"$work/ev")" -ge 2 ] && kill -0 $events; ok $? "events goes on, a line each interval"
 run pause $id; run kill --all $id KILL; ok $? "kill --all of a paused container"
 for _ in $(seq 200); do [ "$(run state $id | jq -r .status)" = stopped ] && break; sleep 0.02; done
 is "$(run state $id | jq -r .status)" stopped "… stops it"
+for _ in $(seq 200); do kill -0 $events 2>/dev/null || break; sleep 0.02; done
+kill $events 2>/dev/null; wait $events; ok $? "events ends with it, exit code 0"
+is "$(jq -r '.type + " " + .id' "$work/ev" | sort -u)" "stats $id" "… having printed its statistics"
 run delete $id; ok $? "delete"
 is "$(find /sys/fs/cgroup -type d -name "$id*" | wc -l)" 0 "no cgroup is left"
 
