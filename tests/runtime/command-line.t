@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # What callers write on the command line: every limit of `update` by its flag, long options with a
-# single dash, KILL without a pid namespace, an empty XDG_RUNTIME_DIR.
+# single dash, the options of exec, pid files, the global options, TERM as the signal, KILL without a
+# pid namespace, an empty XDG_RUNTIME_DIR.
 import json, os, subprocess, sys, time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bundle import *
@@ -62,6 +63,8 @@ for flags, controller, v1, v1_want, v2, v2_want in UPDATES:
     after, want = cgroup_file(controller, v1, v2), v2_want if V2 else v1_want
     check(r.code == 0 and (after == want if want else after != '' and (after != before or flags[1] == '-1')),
           what, (r, before, after, want))
+r = vessel('update', '--resources=-', id, stdin=b'{"pids": {"limit": 78}}')
+check(r.code == 0 and cgroup_file('pids', 'pids.max', 'pids.max') == '78', 'update --resources=-', r)
 for flags in (['--kernel-memory', '1m'], ['--kernel-memory-tcp', '1m']):
     r = vessel('update', *flags, id)
     check(r.code == 0, 'update ' + flags[0] + ' is taken: gone from Linux, as in runc', r)
@@ -84,6 +87,90 @@ id = name()
 r = vessel('run', '-no-subreaper', '-no-new-keyring', '-pid-file', pid_file, '-keep=true', '-bundle', bundle(config('true')), id)
 check(r.code == 0 and open(pid_file).read().isdigit() and state(id)['status'] == 'stopped', 'run with single dashes', r)
 vessel('delete', id)
+
+# kill without a signal, on a container that shows which it got.
+c = config('sh', '-c', 'for s in HUP INT QUIT TERM; do trap "echo $s >/tmp/got; exit" $s; done; '
+           'echo >/tmp/ready; while :; do sleep 0.05; done')
+c['process']['noNewPrivileges'] = False
+id = name()
+b = bundle(c)
+r = vessel('run', '-d', '--pid-file', pid_file, '--bundle', b, id, detached=True)
+with open(pid_file) as f:
+    text = f.read()
+check(r.code == 0 and text == str(state(id)['pid']), 'run --detach --pid-file', (r, text))
+
+
+def wait_for(what):
+    for _ in range(500):
+        if what():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+# exec, still in this container.
+process = {'args': ['sh', '-c', 'echo $X; pwd; id -u'], 'env': ['PATH=/bin', 'X=y'], 'cwd': '/etc',
+           'user': {'uid': 3, 'gid': 4}}
+r = vessel('exec', '--process', '-', id, stdin=json.dumps(process).encode())
+check(r.code == 0 and r.out == 'y\n/etc\n3\n', 'exec --process -', r)
+r = vessel('exec', '--process', '-', id, stdin=b'{"args": ["true"],\n "cwd": 1}')
+check(r.code == 255 and 'cwd: expected a string, got a number' in r.err, 'exec --process - with a mistake says where', r)
+for flags, want in (([], '0'), (['--no-new-privs'], '1'), (['--no-new-privs=false'], '0')):
+    r = vessel('exec', *flags, id, 'grep', 'NoNewPrivs', '/proc/self/status')
+    check(r.out.split() == ['NoNewPrivs:', want], '%s: no_new_privs is %s' % (' '.join(['exec'] + flags), want), r)
+os.unlink(pid_file)
+p = subprocess.Popen([VESSEL, '--root', ROOT, 'exec', '--pid-file', pid_file, id, 'cat'], stdin=subprocess.PIPE,
+                     stdout=subprocess.DEVNULL)
+wait_for(lambda: os.path.exists(pid_file))
+with open(pid_file) as f:
+    text = f.read()
+check(text.isdigit() and wait_for(lambda: open('/proc/%s/cmdline' % text).read() == 'cat\0'),
+      'exec --pid-file while it runs', text)
+p.communicate()
+check(p.returncode == 0, '… in the foreground', p.returncode)
+vessel('pause', id)
+p = subprocess.Popen([VESSEL, '--root', ROOT, 'exec', '--ignore-paused', id, 'touch', '/tmp/thawed'],
+                     stdin=subprocess.DEVNULL)
+time.sleep(0.3)
+waits = p.poll() is None and not os.path.exists(b + '/rootfs/tmp/thawed') and state(id)['status'] == 'paused'
+vessel('resume', id)
+check(waits and p.wait(10) == 0 and os.path.exists(b + '/rootfs/tmp/thawed'),
+      'exec --ignore-paused waits and runs after the thaw', (waits, p.returncode))
+
+check(wait_for(lambda: os.path.exists(b + '/rootfs/tmp/ready')) and vessel('kill', id).code == 0 and
+      wait_for(lambda: state(id)['status'] == 'stopped'), 'kill without a signal', state(id))
+with open(b + '/rootfs/tmp/got') as f:
+    check(f.read() == 'TERM\n', 'it is TERM')
+vessel('delete', '--force', id)
+
+# Global options.
+plain, users = bundle(config('true')), config('true')
+users['linux']['namespaces'].append({'type': 'user'})
+users['linux']['uidMappings'] = users['linux']['gidMappings'] = [{'containerID': 0, 'hostID': 0, 'size': 65536}]
+users = bundle(users)
+# A caller who is without root by its own word does without a cgroup, and root does not.
+READ_ONLY = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', 'for d in /sys/fs/cgroup /sys/fs/cgroup/*; do '
+             'mount -o remount,bind,ro "$d" 2>/dev/null; done; exec "$@"', 'sh']
+for value, want in (('true', True), ('false', False), ('auto', False)):
+    r = vessel('--rootless=' + value, 'plan', '--format', 'json', '--bundle', users)
+    check(r.code == 0 and json.loads(r.out)['rootless'] is want, '--rootless=%s plan' % value, r)
+    r = vessel('--rootless', value, 'run', '--bundle', users, name())
+    check(r.code == 0, '--rootless %s run' % value, r)
+    r = subprocess.run(READ_ONLY + [VESSEL, '--root', ROOT, '--rootless=' + value, 'run', '--bundle', plain, name()],
+                       stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    check((r.returncode == 0 and 'level=warning' in r.stderr and 'no cgroup of its own' in r.stderr) if want else
+          (r.returncode == 1 and 'Read-only file system' in r.stderr), '--rootless=%s where cgroups cannot be made' % value, r)
+r = vessel('--rootless=perhaps', 'list')
+check(r.code == 1 and 'rootless' in r.err and 'perhaps' in r.err, '--rootless with another value', r)
+for format in ('text', 'json'):
+    for debug in ([], ['--debug']):
+        log = os.path.join(DIR, 'log-%s%s' % (format, ''.join(debug)))
+        r = vessel('--log', log, '--log-format=' + format, *debug, 'run', '--bundle', plain, name())
+        with open(log) as f:
+            lines = f.read().splitlines()
+        steps = [l for l in lines if ('level=debug' in l if format == 'text' else json.loads(l)['level'] == 'debug')]
+        check(r.code == 0 and r.err == '' and len(steps) == len(lines) and bool(steps) == bool(debug),
+              'the steps are in the log (%s)' % format if debug else 'no step is in the log (%s)' % format, (r, lines))
 
 # Without a pid namespace of its own init's end ends nobody: KILL reaches the whole cgroup.
 for all in ([], ['--all']):
