@@ -66,6 +66,10 @@ fails(changed(lambda c: c['linux'].update(sysctl={'kernel.panic': '1'})), 'kerne
 fails(changed(lambda c: c['process'].update(cwd='/etc/passwd')), 'chdir to cwd', 'a cwd that is a file')
 fails(changed(lambda c: c['process'].update(
     rlimits=[{'type': 'RLIMIT_NOFILE', 'soft': 5, 'hard': 4}])), 'process.rlimits[0]', 'a wrong rlimit')
+for variable, text in (('A=\0', 'must not contain a NUL character'), ('A', 'expected NAME=value'),
+                       ('=a', 'expected NAME=value')):
+    fails(changed(lambda c: c['process']['env'].append(variable)), 'config.json: process.env[1]: ' + text,
+          'the variable %r' % variable)
 fails(changed(lambda c: c['process'].update(args=['none'])), 'executable file not found', 'no program')
 fails(changed(lambda c: c['process'].update(terminal=True)), '/nonexistent/socket', 'no console socket',
       extra=('--console-socket', '/nonexistent/socket'))
@@ -78,9 +82,10 @@ check(r.code == 1 and 'invalid id' in r.err, 'an id that leads out', r)
 
 # Memory that ends during set-up is told.
 if os.path.isdir('/sys/fs/cgroup/memory') or 'memory' in open('/sys/fs/cgroup/cgroup.controllers').read():
+    # What the kernel needs for the clone itself is the caller's; the first pages of the child are not.
     r = run(changed(lambda c: c['linux'].update(resources={'memory': {'limit': 4096}})))
-    check(r.code == 1 and ('oom_kill' in r.err or 'memory' in r.err) and left_over() == [],
-          'too little memory to start', r)
+    check(r.code == 1 and 'during set-up' in r.err and 'memory limit was reached (oom_kill)' in r.err and
+          left_over() == [], 'too little memory to start', r)
 else:
     skip('too little memory to start', 'no memory controller')
 

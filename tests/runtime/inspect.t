@@ -90,6 +90,12 @@ try:
     r = run("plan", "--bundle", bundle)
     check("plan: every problem of the config", r.returncode == 1 and
           all(w.replace("\"", "\\\"") in r.stderr for w in wanted), r)
+    config["process"]["env"] = ["A=1", "A=\0"]
+    with open(os.path.join(bundle, "config.json"), "w", encoding="utf-8") as f:
+        json.dump(config, f)
+    r = run("check", "--bundle", bundle)
+    check("check: NUL in a variable", r.returncode == 1 and
+          "config  process.env[1]: must not contain a NUL character\n" in r.stdout, r)
     with open(os.path.join(bundle, "config.json"), "w", encoding="utf-8") as f:
         f.write('{"ociVersion": "1.3.0",\n "process": [}')
     r = run("check", "--bundle", bundle)
