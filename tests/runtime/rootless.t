@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # As an ordinary user: with its own id only and with subordinate ranges, no cgroup that it may
-# write to; create, exec, kill, delete.
+# write to; create, exec, kill, delete; mounts of the host whose flags it may add to and not clear.
 import json, os, pwd, shutil, subprocess, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from bundle import *
@@ -8,6 +8,7 @@ from bundle import *
 user = next((u for u in pwd.getpwall() if u.pw_uid and os.path.exists('/etc/subuid') and any(
     l.startswith(u.pw_name + ':') for l in open('/etc/subuid'))), None)
 made = None
+locked = os.path.join(DIR, 'locked')
 if user is None and shutil.which('useradd'):
     made = 'vt%d' % (os.getpid() % 100000)
     subprocess.run(['useradd', '-M', made], check=True)
@@ -25,8 +26,9 @@ try:
                            extra_groups=[], timeout=30, env={'XDG_RUNTIME_DIR': home + '/run'})
         return Result(p.returncode, open(home + '/out').read(), open(home + '/err').read())
 
-    def rootless(ranges, *args):
+    def rootless(ranges, *args, mounts=()):
         c = config(*args)
+        c['mounts'] += mounts
         c['linux']['namespaces'].append({'type': 'user'})
         del c['linux']['cgroupsPath']
         for kind, own in (('uid', user.pw_uid), ('gid', user.pw_gid)):
@@ -43,6 +45,28 @@ try:
     os.chown(home, user.pw_uid, user.pw_gid)
     r = as_user(program, 'run', '--bundle', rootless(False, 'sh', '-c', 'id -u; ls -ld /bin | tr -s " " | cut -d" " -f3'), 'a')
     check(r.code == 0 and r.out == '0\nroot\n', 'run with one\'s own id', r)
+    # mount_namespaces(7): the flags of what came from a more privileged mount namespace are locked.
+    os.mkdir(locked)
+    subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', locked], check=True)
+    subprocess.run(['mount', '-o', 'remount,bind,ro,nosuid', locked], check=True)
+    show = ['sh', '-c', 'grep " /data " /proc/self/mountinfo | cut -d" " -f6']
+    for options, want in ((['bind'], 'ro,nosuid,relatime'), (['rbind'], 'ro,nosuid,relatime'),
+                          (['bind', 'nodev', 'noexec'], 'ro,nosuid,nodev,noexec,relatime'),
+                          (['bind', 'dev'], 'ro,nosuid,relatime'),
+                          (['bind', 'rw'], 'clear ro (locked in a user namespace?)'),
+                          (['rbind', 'rw'], 'clear ro (locked in a user namespace?)'),
+                          (['bind', 'suid', 'ro'], 'clear nosuid (locked in a user namespace?)')):
+        data = {'destination': '/data', 'type': 'bind', 'source': locked, 'options': options}
+        r = as_user(program, 'run', '--bundle', rootless(False, *show, mounts=[data]), 'locked')
+        what = 'a mount of the host with ro and nosuid, bound with %s: ' % ','.join(options)
+        if want.startswith('clear'):
+            check(r.code == 1 and 'mounts[3] (/data): ' + want in r.err and 'Operation not permitted' in r.err,
+                  what + 'refused', r)
+        else:
+            check(r.code == 0 and r.out == want + '\n', what + want, r)
+    with open('/proc/self/mountinfo') as f:
+        flags = [l.split()[5] for l in f if l.split()[4] == locked]
+    check(flags == ['ro,nosuid,relatime'], 'it is on the host as it was', flags)
     if shutil.which('newuidmap'):
         b = rootless(True, 'sleep', '1000')
         r = as_user(program, 'create', '--bundle', b, 'b')
@@ -66,6 +90,7 @@ try:
     else:
         skip('subordinate ids', 'no newuidmap')
 finally:
+    subprocess.run(['umount', locked], stderr=subprocess.DEVNULL)
     if made:
         subprocess.run(['userdel', made])
 done()
