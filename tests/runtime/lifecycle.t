@@ -121,6 +121,20 @@ check(vessel('create', '--bundle', script, id).code == 0, 'create with a file th
 r = vessel('start', id)
 check(refused(r, 'exec format error'), 'start says why execve failed', r)
 vessel('delete', '--force', id)
+# No pid file names a process that never was the program.
+for args in (['run'], ['run', '--detach']):
+    r = vessel(*args, '--pid-file', pid_file + '.none', '--bundle', script, name())
+    check(refused(r, 'exec format error') and not os.path.exists(pid_file + '.none') and left_over() == [],
+          '%s of a file that is no program leaves no pid file' % ' '.join(args), (r, left_over()))
+id = name()
+living = bundle(config('sleep', '1000'))
+shutil.copy(script + '/rootfs/bin/broken', living + '/rootfs/bin')
+vessel('run', '--detach', '--bundle', living, id)
+for args in (['exec'], ['exec', '--detach']):
+    r = vessel(*args, '--pid-file', pid_file + '.none', id, '/bin/broken')
+    check(refused(r, 'exec format error', 255) and not os.path.exists(pid_file + '.none'),
+          '%s of a file that is no program leaves no pid file' % ' '.join(args), r)
+vessel('delete', '--force', id)
 with open(script + '/rootfs/bin/broken', 'w') as f:
     f.write('#!/no/such/interpreter\n')
 id = name()
