@@ -39,7 +39,8 @@ void add_capabilities(oci::Process& process, const std::vector<std::string>& nam
 oci::Process process_of(const Arguments& arguments, const oci::Config& config) {
   if (std::string file = arguments.value("process"); !file.empty())
     return oci::read_process(
-        file == "-" ? read_all(Fd(::dup(0)), "standard input") : read_file(file), file);
+        file == "-" ? read_all(Fd(::dup(0)), "standard input") : read_file(file),
+        file == "-" ? "standard input" : file);
   if (arguments.operands().size() < 2) throw Error("exec args cannot be empty");
   oci::Process process = config.process ? *config.process : oci::Process{};
   process.args.assign(arguments.operands().begin() + 1, arguments.operands().end());

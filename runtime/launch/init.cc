@@ -165,7 +165,7 @@ class Init {
       try {
         procfs_->write("sys/" + path, value);
       } catch (Error& e) {
-        e.prepend("linux.sysctl." + key);
+        e.prepend("linux.sysctl[\"" + key + "\"]");
         throw;
       }
     }

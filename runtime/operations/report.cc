@@ -251,10 +251,11 @@ void events(const std::string& root, const std::string& id, bool stats_once, int
     if (ready > 0 && (p[1].revents & POLLIN)) {
       char buffer[4096];
       [[maybe_unused]] ssize_t ignored = ::read(memory.get(), buffer, sizeof buffer);
-      uint64_t now = cgroup.oom_kills().value_or(0);
-      if (now != kills) print("{\"type\":\"oom\",\"id\":\"" + id + "\"}\n");
-      kills = now;
     }
+    // Each time: v1 wakes its listeners before it counts the kill.
+    const uint64_t now = cgroup.oom_kills().value_or(kills);
+    if (now != kills) print("{\"type\":\"oom\",\"id\":\"" + id + "\"}\n");
+    kills = now;
     if (ready > 0 && (p[0].revents & POLLIN)) return;
     if (now_ms() < due) continue;
     line();

@@ -128,7 +128,10 @@ void PendingChanges::finish(int attached, MountEnvironment& environment) const {
   for (const Pending& pending : pending_) {
     const MountChange& change = pending.change;
     if (change.recursive && (change.set | change.clear) && pending.error == EPERM)
-      throw SysError("set recursive mount options", pending.error);
+      throw SysError(change.clear ? "clear " + mount_attribute_names(change.clear) +
+                                        ", recursively (locked in a user namespace?)"
+                                  : "set recursive mount options",
+                     pending.error);
     try {
       change_attached_mount(attached, change, environment.proc());
     } catch (Error& error) {

@@ -47,12 +47,15 @@ is "$(run ps --format json $id | jq 'length > 1')" true "ps lists what was execu
 run events --interval 100ms $id >"$work/ev" & events=$!
 for _ in $(seq 200); do [ "$(wc -l <"$work/ev")" -ge 2 ] && break; sleep 0.02; done
 [ "$(wc -l <"$work/ev")" -ge 2 ] && kill -0 $events; ok $? "events goes on, a line each interval"
+run exec $id tail -c 150000000 /dev/zero </dev/null >/dev/null 2>&1; is $? 137 "a child over the limit is killed"
+for _ in $(seq 100); do grep -q '"oom"' "$work/ev" && break; sleep 0.02; done
+is "$(jq -r 'select(.type == "oom") | .id' "$work/ev")" "$id" "… and events prints one line"
 run pause $id; run kill --all $id KILL; ok $? "kill --all of a paused container"
 for _ in $(seq 200); do [ "$(run state $id | jq -r .status)" = stopped ] && break; sleep 0.02; done
 is "$(run state $id | jq -r .status)" stopped "… stops it"
 for _ in $(seq 200); do kill -0 $events 2>/dev/null || break; sleep 0.02; done
 kill $events 2>/dev/null; wait $events; ok $? "events ends with it, exit code 0"
-is "$(jq -r '.type + " " + .id' "$work/ev" | sort -u)" "stats $id" "… having printed its statistics"
+is "$(jq -r 'select(.type == "stats") | .id' "$work/ev" | sort -u)" "$id" "… having printed its statistics"
 run delete $id; ok $? "delete"
 is "$(find /sys/fs/cgroup -type d -name "$id*" | wc -l)" 0 "no cgroup is left"
 
