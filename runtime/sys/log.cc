@@ -57,48 +57,39 @@ size_t utf8_length(std::string_view text) {
   return 0;
 }
 
-// JSON string and Go's %q agree on the escapes used here.
-void append_quoted(std::string& out, std::string_view text) {
-  out += '"';
+// What a terminal or a JSON reader would not take as text is escaped or replaced; in `quoted` text
+// quotes, too, where JSON strings and Go's %q agree on the escapes used here.
+void append_escaped(std::string& out, std::string_view text, bool quoted) {
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      default:
-        // Bytes that are no text would make the whole line something else than JSON.
-        const size_t length = utf8_length(text.substr(i));
-        if (length == 0) {
-          out += "\xef\xbf\xbd";  // U+FFFD
-          break;
-        }
-        // Terminals obey U+0080 to U+009F as they do the controls of ASCII.
-        const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : '\0');
-        const bool c1 = c == '\xc2' && next >= 0x80 && next < 0xa0;
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c1) {
-          char code[8];
-          std::snprintf(code, sizeof code, "\\u%04x", c1 ? next : static_cast<unsigned>(c));
-          out += code;
-          i += c1 ? 1 : 0;
-        } else {
-          out += text.substr(i, length);
-          i += length - 1;
-        }
+    if (quoted && (c == '"' || c == '\\')) {
+      out += {'\\', c};
+    } else if (c == '\n' || c == '\t' || c == '\r') {
+      if (quoted || c == '\r')
+        out += {'\\', c == '\n' ? 'n' : c == '\t' ? 't' : 'r'};
+      else
+        out += c;
+    } else if (const size_t length = utf8_length(text.substr(i)); length == 0) {
+      out += "\xef\xbf\xbd";  // U+FFFD: bytes that are no text would make the line no JSON
+    } else {
+      // Terminals obey U+0080 to U+009F as they do the controls of ASCII.
+      const bool c1 = c == '\xc2' && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c1) {
+        char code[8];
+        std::snprintf(code, sizeof code, "\\u%04x",
+                      static_cast<unsigned>(static_cast<unsigned char>(c1 ? text[i + 1] : c)));
+        out += code;
+      } else {
+        out += text.substr(i, length);
+      }
+      i += length - 1;
     }
   }
+}
+
+void append_quoted(std::string& out, std::string_view text) {
+  out += '"';
+  append_escaped(out, text, true);
   out += '"';
 }
 
@@ -182,8 +173,11 @@ void aside(std::string_view message) {
 void fail(std::string_view message) {
   std::string line = format_line(sink.json, now(false), Level::error, message);
   put(sink.fd, line);
-  if (sink.fd != STDERR_FILENO)
-    put(STDERR_FILENO, format_line(false, now(false), Level::error, message));
+  // As runc: plain where the log is elsewhere, as a caller shows it.
+  if (!sink.file) return;
+  std::string plain;
+  append_escaped(plain, message, false);
+  put(STDERR_FILENO, plain);
 }
 
 }  // namespace vessel::log
