@@ -20,7 +20,6 @@ struct BuildOutput {
   std::vector<std::string> names;  // name= of type=image
   bool push = false;
   bool as_tar = true;  // oci: false writes a directory
-  std::optional<Compression> compression;
 };
 
 // All throw UsageError that names the option and what would be right.

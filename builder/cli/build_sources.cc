@@ -8,6 +8,7 @@
 
 #include "builder/dockerfile/ignore.hh"
 #include "builder/layer/decompress.hh"
+#include "builder/solve/ignore_rule.hh"
 #include "builder/steps/remote_source.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
@@ -38,23 +39,6 @@ struct Unpacked {
   Unpacked(const Unpacked&) = delete;
   Unpacked& operator=(const Unpacked&) = delete;
 };
-
-std::shared_ptr<const dockerfile::IgnoreMatcher> matcher_of(
-    const std::optional<std::string>& text) {
-  if (!text) return nullptr;
-  const auto matcher =
-      std::make_shared<dockerfile::IgnoreMatcher>(dockerfile::read_ignore_file(*text));
-  return matcher->empty() ? nullptr : matcher;
-}
-
-IgnoreRule rule_of(const std::shared_ptr<const dockerfile::IgnoreMatcher>& matcher) {
-  if (!matcher) return {};
-  return [matcher](const std::string& path, bool directory) {
-    if (!matcher->matches(path)) return Verdict::keep;
-    return directory && matcher->may_hold_exception(path) ? Verdict::skip_but_descend
-                                                          : Verdict::skip;
-  };
-}
 
 // Standard input, seen from its start although some of it was read to look at.
 class StandardInput final : public ByteSource {
@@ -131,8 +115,7 @@ void finish(BuildSources& sources, Fd root, const std::string& name, const std::
   } else if (const auto below = own_directory ? std::nullopt : path_below(name, file)) {
     auto text = read_file_in_root(root.get(), *below, dockerfile::most_bytes);
     if (!text)
-      throw Error("no " + *below + " in " + name +
-                  " (a link is followed inside the context only)");
+      throw Error("no " + *below + " in " + name + " (a link is followed inside the context only)");
     sources.dockerfile = {file, std::move(*text)};
     ignore = ignore_text(root.get(), *below);
   } else if (!file.empty() && !own_directory) {
@@ -151,8 +134,9 @@ void finish(BuildSources& sources, Fd root, const std::string& name, const std::
     sources.dockerfile = {here ? inside : name + "/" + inside, std::move(*text)};
     ignore = ignore_text(root.get(), inside);
   }
-  sources.ignore = matcher_of(ignore);
-  sources.context = std::make_shared<const Context>(std::move(root), name, rule_of(sources.ignore));
+  sources.ignore = solve::matcher_of(ignore);
+  sources.context =
+      std::make_shared<const Context>(std::move(root), name, solve::rule_of(sources.ignore));
 }
 
 }  // namespace

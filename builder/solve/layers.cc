@@ -213,12 +213,12 @@ PackedLayer Layers::pack_changes(const std::string& key, const ChangeOptions& op
   });
 }
 
-PackedLayer Layers::restamp(const CachedLayer& layer, std::optional<int64_t> was, int64_t epoch) {
+PackedLayer Layers::repack(const CachedLayer& layer, const std::function<void(Entry&)>& change) {
   const auto source = open_layer(store_, layer);
   TarReader tar(*source);
-  PackedLayer made = pack([&](LayerWriter& writer) {
+  return pack([&](LayerWriter& writer) {
     while (auto entry = tar.next()) {
-      if (entry->mtime > epoch || (was && entry->mtime == *was)) entry->mtime = epoch;
+      change(*entry);
       EntryContent content(tar);
       if (entry->type == FileType::file && entry->size > 0)
         writer.add(*entry, content);
@@ -227,6 +227,18 @@ PackedLayer Layers::restamp(const CachedLayer& layer, std::optional<int64_t> was
     }
     tar.drain();
   });
+}
+
+PackedLayer Layers::restamp(const CachedLayer& layer, std::optional<int64_t> was, int64_t epoch) {
+  return repack(layer, [&](Entry& entry) {
+    if (entry.mtime > epoch || (was && entry.mtime == *was)) entry.mtime = epoch;
+  });
+}
+
+PackedLayer Layers::recompress(const CachedLayer& layer) {
+  PackedLayer made = repack(layer, [](Entry&) {});
+  if (made.layer.diff_id != layer.diff_id)
+    throw Error("layer " + layer.blob.digest.text() + " is another one when it is packed anew");
   return made;
 }
 

@@ -94,8 +94,11 @@ class Layers {
   // A RUN layer of the cache whose files must not be newer than `epoch`: the same with their times
   // clamped. `was` is the epoch that it was made under: files of exactly that time were clamped.
   PackedLayer restamp(const CachedLayer& layer, std::optional<int64_t> was, int64_t epoch);
+  // The same content, compressed as this build wants it.
+  PackedLayer recompress(const CachedLayer& layer);
 
  private:
+  PackedLayer repack(const CachedLayer& layer, const std::function<void(Entry&)>& change);
   std::shared_ptr<const LayerIndex> index_of(const CachedLayer& layer);
   std::mutex& lock_of(const std::string& key);
 

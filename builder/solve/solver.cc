@@ -31,8 +31,12 @@ Solver::Solver(const BuildRequest& request, const stage::Graph& graph, Layers& l
                std::shared_ptr<const Context> context, const WorkDirectory& work,
                int memo_directory, InPlace* in_place)
     : jobs_(static_cast<ptrdiff_t>(job_count(request))) {
-  trees_ = std::make_unique<Trees>(layers, images, request, std::move(context), memo_directory,
-                                   [this](size_t stage) { return result_of(stage).chain; });
+  trees_ = std::make_unique<Trees>(
+      layers, images, request, std::move(context), memo_directory,
+      [this](size_t stage) { return result_of(stage).chain; },
+      [&](const RemoteSource& source, StepId step) {
+        return fetch(source, work.path(), progress, step, cancel);
+      });
   services_ = std::unique_ptr<Services>(new Services{request,
                                                      graph,
                                                      layers,

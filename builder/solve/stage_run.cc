@@ -146,10 +146,12 @@ void StageRun::start_from_base() {
                 .add("content", tree.tree->digest(entries, "", {tree.memo}).text())
                 .digest()
                 .text();
+        CopyRewrite rewrite;
+        rewrite.mtime = services_.request.epoch;
         CopyLayer files;
-        files.add_tree(*tree.context, "", entries, "", {}, true);
+        files.add_tree(*tree.context, "", entries, "", rewrite, true);
         chain_ = services_.layers.extend(
-            nullptr, key, key,
+            nullptr, key, snapshot_name(key),
             services_.layers.pack([&](LayerWriter& writer) { files.write(writer); }));
       }
       state_.emplace(services_.graph, stage_, nullptr);
@@ -243,16 +245,37 @@ bool StageRun::use_record(const CacheRecord& record, bool restamp) {
     if (!restamp) return false;
     layer = services_.layers.restamp(layer.layer, patch->epoch, *epoch);
   }
+  layer = in_wanted_compression(std::move(layer));
   chain_ = services_.layers.extend(chain_, patch->root, snapshot_name(patch->root), layer);
   created_ = patch->created;
   state_->set_layer_made(true);
   return true;
 }
 
+// A layer that another build compressed in another way; remembered, too.
+PackedLayer StageRun::in_wanted_compression(PackedLayer layer) {
+  const Compression wanted = services_.request.compression;
+  if (layer.layer.blob.media_type == layer_media_type(wanted)) return layer;
+  CacheKey key("compressed");
+  key.add("layer", layer.layer.diff_id.text()).add("as", compression_identity(wanted));
+  if (const auto record = services_.cache.find(key.digest()); record && record->layers.size() == 1)
+    return {record->layers.front(), layer.index};
+  PackedLayer made = services_.layers.recompress(layer.layer);
+  remember(key, "", {}, made);
+  return made;
+}
+
 UserDatabase StageRun::users() {
   if (!chain_) return {};
   const MergedIndex merged = index();
-  return {merged.read("etc/passwd"), merged.read("etc/group")};
+  try {
+    return {merged.read("etc/passwd"), merged.read("etc/group")};
+  } catch (const Error&) {
+    // Links to files whose text the indexes do not carry (or no files at all, which is said again).
+    const auto root = services_.layers.snapshots().view(services_.layers.materialise(chain_));
+    return {read_file_in_root(root->root(), "etc/passwd", size_t{1} << 20),
+            read_file_in_root(root->root(), "etc/group", size_t{1} << 20)};
+  }
 }
 
 void StageRun::make_workdir(const stage::Step& step, const std::string& path) {
@@ -268,7 +291,9 @@ void StageRun::make_workdir(const stage::Step& step, const std::string& path) {
       services_.progress.end(id, Outcome::cached);
       return;
     }
-    const ImageUser owner = look_up_user(state_->user(), users());
+    // Root is root, whatever the image has in its /etc/passwd.
+    const bool root_owns = state_->user().empty() || state_->user() == "0";
+    const ImageUser owner = look_up_user(state_->user(), root_owns ? UserDatabase{} : users());
     CacheKey key("workdir");
     key.add("root", key_of(chain_)).add("path", walked->path);
     key.add("owner", std::to_string(owner.uid) + ":" + std::to_string(owner.gid));

@@ -54,6 +54,7 @@ class StageRun {
   std::string now_text() const;
   std::string snapshot_name(const std::string& key) const;
   MergedIndex index() { return services_.layers.index(chain_); }
+  PackedLayer in_wanted_compression(PackedLayer layer);
   UserDatabase users();
   [[noreturn]] void fail(const stage::Step& step, const std::string& message);
 

@@ -79,6 +79,19 @@ oci::Digest digest_xattrs(const CopyPlan& plan, const Context& context) {
   return hasher.finish();
 }
 
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += word + "\n";
+  return text;
+}
+
+// --chmod of what is copied as a whole tree.
+void change_modes(std::vector<ContextEntry>& entries, const ModeChange& change) {
+  for (ContextEntry& e : entries)
+    if (e.entry.type != FileType::symlink)
+      e.entry.mode = change.apply(e.entry.mode, e.entry.type == FileType::directory);
+}
+
 // An extracted archive, as a tree to copy from; removed with the object.
 class Extracted {
  public:
@@ -217,8 +230,13 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
       if (job.request.unpack) k.add("unpack", "yes");
       if (services_.request.preserve_xattrs) k.add("xattrs", "kept");
       for (const auto& f : job.files) k.add("inline " + f.name, f.data);
-      for (size_t i = 0; i < fetched.size(); ++i)
-        k.add("remote " + without_credentials(job.remotes[i].url), fetched[i].content.text());
+      for (size_t i = 0; i < fetched.size(); ++i) {
+        const RemoteSource& remote = job.remotes[i];
+        k.add("remote " + without_credentials(remote.url), fetched[i].content.text());
+        if (remote.unpack) k.add("unpacked " + without_credentials(remote.url), "yes");
+        // Its content is the commit, whatever is taken of it.
+        if (fetched[i].directory && !job.excludes.empty()) k.add("excluded", joined(job.excludes));
+      }
     };
     const std::string root_key = job.link ? "" : key_of(chain_);
     CacheKey place(job.kind + " of anything");
@@ -374,10 +392,7 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
       own.gid = attributes.owner->gid;
     }
     std::vector<ContextEntry> entries = tar.walk("");
-    if (attributes.mode)
-      for (ContextEntry& e : entries)
-        if (e.entry.type != FileType::symlink)
-          e.entry.mode = attributes.mode->apply(e.entry.mode, e.entry.type == FileType::directory);
+    if (attributes.mode) change_modes(entries, *attributes.mode);
     layer.add_archive(tar, std::move(entries), archives.back()->listed(), destination, own, base,
                       made);
   };
@@ -410,7 +425,13 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
     FetchedSource& f = fetched[i];
     if (f.directory) {
       need_destination();
-      layer.add_tree(*f.context, "", f.context->walk(""), plan.destination,
+      std::vector<ContextEntry> entries = f.context->walk("");
+      if (job.request.exclude)
+        std::erase_if(entries, [&](const ContextEntry& e) {
+          return job.request.exclude(e.entry.path, e.entry.type == FileType::directory);
+        });
+      if (attributes.mode) change_modes(entries, *attributes.mode);
+      layer.add_tree(*f.context, "", entries, plan.destination,
                      {attributes.owner ? attributes.owner->uid : 0,
                       attributes.owner ? attributes.owner->gid : 0,
                       {},

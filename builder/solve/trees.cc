@@ -4,19 +4,23 @@
 #include <unistd.h>
 
 #include "builder/dockerfile/ignore.hh"
+#include "builder/dockerfile/source.hh"
+#include "builder/solve/ignore_rule.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 
 namespace kiln::solve {
 
 Trees::Trees(Layers& layers, Images& images, const BuildRequest& request,
-             std::shared_ptr<const Context> context, int memo_directory, StageChain stage_chain)
+             std::shared_ptr<const Context> context, int memo_directory, StageChain stage_chain,
+             Fetch fetch)
     : layers_(layers),
       images_(images),
       request_(request),
       context_(std::move(context)),
       memo_directory_(memo_directory),
-      stage_chain_(std::move(stage_chain)) {}
+      stage_chain_(std::move(stage_chain)),
+      fetch_(std::move(fetch)) {}
 
 Trees::~Trees() = default;
 
@@ -38,6 +42,37 @@ Tree Trees::files_tree(const std::string& name, std::shared_ptr<const Context> c
   tree.tree = std::make_shared<ContextTree>(*files.context);
   tree.memo = files.memo.get();
   return tree;
+}
+
+// A directory with what its own .dockerignore leaves of it, or a repository or archive by URL,
+// fetched once.
+Tree Trees::named_tree(const std::string& name, StepId step) {
+  const std::string what = "build context " + name;
+  const std::string& text = images_.context_text(name);
+  if (const auto remote = remote_source(text)) {
+    const std::lock_guard one(fetching_);
+    std::shared_ptr<const Context> context;
+    {
+      const std::lock_guard lock(mutex_);
+      context = files_["context " + name].context;
+    }
+    if (!context) {
+      FetchedSource fetched = fetch_(*remote, step);
+      if (!fetched.directory)
+        throw Error("--build-context " + name + "=" + without_credentials(text) +
+                    ": expected a directory, a git repository or an image, not a file");
+      context = fetched.context;
+      const std::lock_guard lock(mutex_);
+      files_["context " + name].keep = fetched.keep;
+    }
+    return files_tree("context " + name, context, what);
+  }
+  Fd root(::open(text.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) throw SysError("open context " + text);
+  const auto ignored =
+      matcher_of(read_file_in_root(root.get(), ".dockerignore", dockerfile::most_bytes));
+  return files_tree("context " + name,
+                    std::make_shared<const Context>(std::move(root), text, rule_of(ignored)), what);
 }
 
 Tree Trees::image_tree(ChainRef chain, const std::string& what) {
@@ -65,10 +100,7 @@ Tree Trees::get(const stage::Origin& origin, StepId step) {
       if (images_.is_image_context(origin.name))
         return image_tree(layers_.chain_of(*images_.get(origin, step)),
                           "build context " + origin.name);
-      const std::string& directory = images_.context_text(origin.name);
-      return files_tree("context " + origin.name,
-                        std::make_shared<const Context>(Context::open(directory)),
-                        "build context " + origin.name);
+      return named_tree(origin.name, step);
     }
     case Kind::context:
       break;

@@ -11,6 +11,7 @@
 
 #include "builder/solve/images.hh"
 #include "builder/solve/layers.hh"
+#include "builder/steps/remote_source.hh"
 #include "builder/steps/source_tree.hh"
 
 namespace kiln::solve {
@@ -38,8 +39,11 @@ class Trees {
   using StageChain = std::function<ChainRef(size_t stage)>;
 
   // `context` may be null: a build without one. `memo_directory` is a directory descriptor or -1.
+  // Fetches what `--build-context name=URL` names.
+  using Fetch = std::function<FetchedSource(const RemoteSource& source, StepId step)>;
   Trees(Layers& layers, Images& images, const BuildRequest& request,
-        std::shared_ptr<const Context> context, int memo_directory, StageChain stage_chain);
+        std::shared_ptr<const Context> context, int memo_directory, StageChain stage_chain,
+        Fetch fetch);
   ~Trees();
 
   Tree get(const stage::Origin& origin, StepId step);
@@ -50,11 +54,13 @@ class Trees {
  private:
   struct Files {
     std::shared_ptr<const Context> context;
+    std::shared_ptr<void> keep;  // what removes a fetched one
     std::unique_ptr<DigestMemo> memo;
     std::string memo_name;
   };
   Tree files_tree(const std::string& name, std::shared_ptr<const Context> context,
                   const std::string& what);
+  Tree named_tree(const std::string& name, StepId step);
   Tree image_tree(ChainRef chain, const std::string& what);
 
   Layers& layers_;
@@ -63,6 +69,8 @@ class Trees {
   std::shared_ptr<const Context> context_;
   int memo_directory_;
   StageChain stage_chain_;
+  Fetch fetch_;
+  std::mutex fetching_;
   std::mutex mutex_;
   std::map<std::string, Files> files_;
 };

@@ -300,6 +300,8 @@ oci::Digest digest_plan(const CopyPlan& plan, const SourceTree& tree,
   for (const auto& d : plan.new_directories) {
     put(d.path);
     put(d.like ? std::to_string(d.like->entry.mode) : "");
+    if (d.like && options.owners)
+      put(std::to_string(d.like->entry.uid) + ":" + std::to_string(d.like->entry.gid));
   }
   for (const CopyItem& item : plan.items) {
     put(item.destination);

@@ -75,6 +75,8 @@ check(r1.rc == 0 and 'RUN false' not in r1.err, 'a stage that nobody needs is no
 check(build(d, '--target', 'unused').rc == 1, '--target')
 check(build(d, '--target', 'nosuch').rc == 1, '--target of an unknown stage')
 equal('in' in tree(r1.id) or 'when' in tree(r1.id), False, 'the final image has nothing of the builder but what was copied')
+r = build(d, '--no-cache-filter', 'BUILD')  # names of stages have no case
+equal(r.steps()['RUN cp /in /out; date +%N > /when'], 'DONE', '--no-cache-filter takes a name in any case', r.err)
 r = build(d, '--no-cache-filter', 'build')
 s = r.steps()
 equal((s['RUN cp /in /out; date +%N > /when'], s['COPY --from=build /out /out'], s['RUN cat /out'], r.id), ('DONE', 'CACHED', 'CACHED', r1.id),
@@ -86,6 +88,11 @@ began = time.time(); r = build(context('par', P % (2, 2)), '--jobs', '1'); took 
 check(r.rc == 0 and took >= 3, '--jobs 1: one after the other (%.1f s)' % took)
 r = build(context('failpar', 'FROM base:1 AS a\nRUN sleep 30 # failpar\nFROM base:1 AS b\nRUN sleep 0.3; exit 9\nFROM base:1\nCOPY --from=a /x /x\nCOPY --from=b /x /y\n'), timeout=20)
 check(r.rc == 9 and 'exit code 9' in r.err and 'canceled' not in r.err.split('kiln: build:')[-1], 'one stage fails: the others are stopped, its error is shown', r.err)
+# The owner of a parent that --parents carries.
+d = context('parents', 'FROM base:1 AS s\nARG OWNER=5\nRUN mkdir -p /p/q && echo x > /p/q/f && chown $OWNER:$OWNER /p\nFROM base:1\nCOPY --parents --from=s /p/q/f /got/\n')
+a, b = build(d), build(d, '--build-arg', 'OWNER=6')
+equal([new_files(r.id)['got/p'].owner if r.rc == 0 else r.err for r in (a, b)], ['5:5', '6:6'], 'COPY --parents: the owner of a parent is part of the key')
+
 # xattrs and metadata in the content key of COPY --from
 d = context('meta', 'FROM base:1 AS s\nRUN echo x > /f\nRUN chmod 600 /f\nFROM base:1\nCOPY --from=s /f /f\n')
 a = build(d)
@@ -176,6 +183,8 @@ equal({p: n4[p].mtime for p in n4 if p != 'ls'}, {p: x.mtime for p, x in tree(r.
 dd = context('declared', 'FROM base:1\nARG SOURCE_DATE_EPOCH\nRUN echo "[$SOURCE_DATE_EPOCH]"\n')
 equal(build(dd, '--build-arg', 'SOURCE_DATE_EPOCH=5').lines(), ['[5]'], 'a RUN sees it when declared')
 equal(build(dd, '--build-arg', 'SOURCE_DATE_EPOCH=6').lines(), ['[6]'], 'and runs again when it changes')
+equal((build(dd, env={'SOURCE_DATE_EPOCH': '7'}).lines(), build(dd, env={'SOURCE_DATE_EPOCH': '8'}).lines()), (['[7]'], ['[8]']), 'by environment, too')
+equal(build(dd, '--timestamp', '9').lines(), ['[9]'], 'and by --timestamp')
 check(build(dd, '--timestamp', '-3').rc != 0, '--timestamp -3 is refused')
 
 # ---- interruption ----

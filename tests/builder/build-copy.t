@@ -145,4 +145,15 @@ if check(r.rc == 0, 'strange files in the context', r.err):
     equal(sorted(os.path.basename(p)[:10] for p in n), sorted(['q', 'caf\udce9', 'fifo', 'hard1', 'hard2', 'n' * 10, 'sparse']),
           'fifo, hard links, long, non-UTF-8 and sparse names; no socket')
     equal((n['q/fifo'].kind, n['q/hard1'].data, len(n['q/sparse'].data), n['q/hard2'].owner), ('p', b'h', (10 << 20) + 3, '0:0'), 'their types and contents')
+# Users of an image whose /etc/passwd is a link, which no index carries the text of.
+number += 1
+d = context('c%d' % number, 'FROM base:1\nRUN echo "app:x:77:78::/:/bin/sh" > /usr/p && rm -f /etc/passwd && ln -s /usr/p /etc/passwd\n', {})
+r = build(d, '-t', 'linked:1')
+if check(r.rc == 0, 'an image with a link as /etc/passwd', r.err):
+    number += 1
+    d = context('c%d' % number, 'FROM linked:1\nWORKDIR /as-root\nUSER app\nWORKDIR /as-app\nCOPY --chown=app f /f\n', {'f': 'f'})
+    r = build(d)
+    n = tree(r.id) if r.rc == 0 else {}
+    equal({p: n[p].owner for p in ('as-root', 'as-app', 'f')} if n else r.err, {'as-root': '0:0', 'as-app': '77:78', 'f': '77:78'},
+          'WORKDIR and --chown by name follow it')
 done()

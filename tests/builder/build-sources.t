@@ -75,6 +75,12 @@ r = made(B + 'ADD %s/missing /x' % U, env=NP)
 check(r.rc != 0 and '404' in r.err, 'a URL that is not there', r.err)
 r = made(B + 'ADD %s/t.tar.gz /x/\nADD --unpack %s/t.tar.gz /y/' % (U, U), env=NP)
 equal(sorted(new_files(r.id)) if r.rc == 0 else r.err, ['x', 'x/t.tar.gz', 'y', 'y/in', 'y/in/a'], 'an archive of a URL is extracted only with --unpack')
+for order in (('', '--unpack '), ('--unpack ', '')):
+    kinds_seen = []
+    for option in order:
+        r = made(B + 'ADD %s%s/t.tar.gz /same%d/' % (option, U, len(order[0])), env=NP)
+        kinds_seen.append('t.tar.gz' in ' '.join(new_files(r.id)) if r.rc == 0 else r.err)
+    equal(kinds_seen, [not o for o in order], 'ADD of a URL with and without --unpack are two steps (%r first)' % order[0])
 first = made(B + 'ADD %s/file.txt /x\nRUN cat /x' % U, env=NP)
 second = made(B + 'ADD %s/file.txt /x\nRUN cat /x' % U, env=NP)
 write(www + '/file.txt', 'changed\n')
@@ -104,6 +110,13 @@ if shutil.which('git'):
     G = 'git://127.0.0.1:%d/repo.git' % port
     adds(made(B + 'ADD %s /r' % G), {'r': 'd', 'r/f': 'main\n', 'r/Dockerfile': B + 'COPY f /f\n', 'r/sub': 'd', 'r/sub/Dockerfile': B + 'COPY g /g\n', 'r/sub/g': 'sub\n', 'r/out': 'l'}, 'ADD of a git repository')
     adds(made(B + 'ADD %s#dev:sub /r' % G), {'r': 'd', 'r/Dockerfile': B + 'COPY g /g\n', 'r/g': 'sub\n'}, 'ADD of a branch and sub-directory')
+    r = made(B + 'ADD --chmod=700 --exclude=sub --exclude=*file %s /r' % G)
+    equal({p: '%s %o' % (n.kind, n.mode) for p, n in new_files(r.id).items() if p != 'r/out'} if r.rc == 0 else r.err,
+          {'r': 'd 700', 'r/f': 'f 700'}, 'ADD --chmod --exclude of a git repository')
+    r = made(B + 'ADD --chmod=700 --exclude=f %s /r' % G)
+    check(r.rc == 0 and 'r/sub/g' in tree(r.id) and 'r/f' not in tree(r.id), 'another --exclude is another step', r.err)
+    adds(made(B + 'COPY --from=more f /got', '--build-context', 'more=' + G), {'got': 'main\n'}, 'a git repository as named context')
+    adds(made(B + 'COPY --from=more . /got', '--build-context', 'more=' + G + '#:sub'), {'got': 'd', 'got/g': 'sub\n', 'got/Dockerfile': B + 'COPY g /g\n'}, 'a sub-directory of it')
     r = made(B + 'ADD --keep-git-dir=true %s#v1 /r' % G)
     check(r.rc == 0 and 'r/.git/HEAD' in tree(r.id), 'ADD --keep-git-dir, of a tag', r.err)
     r = made(B + 'ADD %s#%s /r' % (G, commit))
@@ -135,6 +148,15 @@ adds(kiln('build', '--progress', 'plain', '-f', 'sub/My.docker', '.', cwd=d), {'
 check('Dockerfile' in build(d).err, 'no Dockerfile: says so')
 other = context('other', None, {'o': 'o\n'})
 adds(made(B + 'COPY --from=more o /o', '--build-context', 'more=' + other), {'o': 'o\n'}, 'a directory as named context')
+write(other + '/.dockerignore', 'left*\n'); write(other + '/left-out', 'x')
+adds(made(B + 'COPY --from=more . /o', '--build-context', 'more=' + other), {'o': 'd', 'o/o': 'o\n', 'o/.dockerignore': 'left*\n'}, 'its .dockerignore holds for it')
+os.unlink(other + '/.dockerignore'); os.unlink(other + '/left-out')
+twins = []
+for n in (1, 2):
+    twin = context('twin%d' % n, None, {'o': 'o\n'})
+    os.utime(twin + '/o', (1800000000 + n, 1800000000 + n))
+    twins.append(made('FROM more\nENV A=b\n', '--build-context', 'more=' + twin, env={'SOURCE_DATE_EPOCH': '1700000000'}))
+equal((twins[0].id == twins[1].id, layer(twins[0].id)['o'].mtime if twins[0].rc == 0 else twins[0].err), (True, 1700000000), 'a directory as base, with an epoch: its times are that')
 adds(made('FROM it\nCOPY Dockerfile /d', '--build-context', 'it=docker-image://base:1'), {'d': 'FROM it\nCOPY Dockerfile /d'}, 'docker-image:// as base')
 kiln('save', '--format', 'oci', '-o', T + '/lay.tar', 'base:1')
 os.makedirs(T + '/layout'); subprocess.run(['tar', 'xf', T + '/lay.tar', '-C', T + '/layout'], check=True)
@@ -216,6 +238,17 @@ check(r.rc == 0 and r.err == '' and r.out.strip().startswith('sha256:') and len(
 r = build(d, '--progress', 'json')
 events = [json.loads(l) for l in r.err.splitlines()]
 check({e['event'] for e in events} >= {'begin', 'end'}, '--progress json', r.err)
+r0 = build(d)
+r = build(d, '--compression', 'zstd')
+check(r.rc == 0 and 'CACHED' in r.err and manifest_of(r.id)['layers'][-1]['mediaType'].endswith('+zstd'), '--compression zstd of what the cache has as gzip', r.err)
+equal(build(d).id, r0.id, 'and gzip again gives the image of before')
+r = build(d, '-o', 'type=oci,compression=zstd,dest=' + T + '/zstd.tar')
+with tarfile.open(T + '/zstd.tar') as archive:
+    load = lambda n: json.load(archive.extractfile(n))
+    ours = load('blobs/' + load('index.json')['manifests'][0]['digest'].replace(':', '/'))
+check(ours['layers'][-1]['mediaType'].endswith('+zstd'), '--output compression=zstd', ours)
+r = build(d, '--compression', 'gzip', '-o', 'type=oci,compression=zstd,dest=' + T + '/zstd.tar')
+check(r.rc != 0 and 'compression=zstd' in r.err, 'two compressions at once are refused', r.err)
 r = build(d, '--compression', 'zstd', '--no-cache')
 check(r.rc == 0 and manifest_of(r.id)['layers'][-1]['mediaType'].endswith('+zstd') and (not shutil.which('zstd') or tree(r.id)['o'].text == 'o\n'), '--compression zstd', r.err)
 d3 = context('sq', B + 'RUN echo a > /a && mkdir /p && chown 9:9 /p\nRUN rm /a; echo b > /p/b\nRUN rm -r /home\nENV X=1\n')
