@@ -108,7 +108,9 @@ class Build {
         request_(build_request(arguments)),
         outputs_(build_outputs(arguments)),
         tags_(tags_of(arguments, outputs_)),
-        store_(Store::default_directory(arguments.text("store"))) {}
+        store_(Store::default_directory(arguments.text("store"))) {
+    request_.compression = build_compression(arguments);
+  }
   // For `use` instead of names and outputs.
   Build(const Arguments& arguments, solve::BuildRequest request, UseResult use)
       : arguments_(arguments),

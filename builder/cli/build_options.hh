@@ -24,7 +24,7 @@ inline constexpr Option build_options[] = {
     {.name = "build-arg", .argument = "NAME[=VALUE]", .help = "value of an ARG", .repeated = true},
     {.name = "build-context",
      .argument = "NAME=WHERE",
-     .help = "a further context: directory, docker-image://REF, oci-layout://DIR[:TAG]",
+     .help = "a further context: directory, git URL, docker-image://REF, oci-layout://DIR[:TAG]",
      .repeated = true},
     {.name = "label", .argument = "NAME=VALUE", .help = "a label of the image", .repeated = true},
     {.name = "annotation",

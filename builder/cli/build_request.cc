@@ -152,23 +152,6 @@ Compression compression_named(const std::string& name, std::string_view option) 
   throw UsageError(std::string(option) + ": '" + name + "', expected gzip, zstd or uncompressed");
 }
 
-// What the layers are made as, however many outputs take them: so all have to name the same.
-Compression read_compression(const Arguments& arguments) {
-  std::optional<Compression> wanted;
-  if (arguments.has("compression"))
-    wanted = compression_named(arguments.text("compression"), "--compression");
-  for (const std::string& text : arguments.values("output"))
-    for (const auto& [key, value] : fields(text, "--output")) {
-      if (key != "compression") continue;
-      const Compression named = compression_named(value, "--output compression");
-      if (wanted && *wanted != named)
-        throw UsageError("--output compression=" + value +
-                         ": another one is asked for, too, and the layers of a build have one");
-      wanted = named;
-    }
-  return wanted.value_or(Compression::gzip);
-}
-
 }  // namespace
 
 solve::BuildRequest build_request(const Arguments& arguments) {
@@ -223,12 +206,28 @@ solve::BuildRequest build_request(const Arguments& arguments) {
   // What has to be moved into place and out again cannot be on another filesystem.
   request.copy_snapshots =
       arguments.text("snapshotter") == "copy" || request.isolation != Isolation::runtime;
-  request.compression = read_compression(arguments);
+  request.compression = compression_named(arguments.text("compression"), "--compression");
   request.epoch = read_epoch(arguments, request.inputs);
   // A stage that declares the ARG sees it, wherever it comes from.
   if (request.epoch)
     request.inputs.build_args["SOURCE_DATE_EPOCH"] = std::to_string(*request.epoch);
   return request;
+}
+
+Compression build_compression(const Arguments& arguments) {
+  std::optional<Compression> wanted;
+  if (arguments.has("compression"))
+    wanted = compression_named(arguments.text("compression"), "--compression");
+  for (const std::string& text : arguments.values("output"))
+    for (const auto& [key, value] : fields(text, "--output")) {
+      if (key != "compression") continue;
+      const Compression named = compression_named(value, "--output compression");
+      if (wanted && *wanted != named)
+        throw UsageError("--output compression=" + value +
+                         ": another one is asked for, too, and the layers of a build have one");
+      wanted = named;
+    }
+  return wanted.value_or(Compression::gzip);
 }
 
 std::vector<BuildOutput> build_outputs(const Arguments& arguments) {
@@ -268,7 +267,7 @@ std::vector<BuildOutput> build_outputs(const Arguments& arguments) {
       } else if (key == "tar") {
         output.as_tar = value != "false";
       } else if (key == "compression") {
-        continue;  // read_compression()
+        continue;  // build_compression()
       } else {
         throw UsageError("--output: unknown field " + key +
                          ", expected type, dest, name, push, tar or compression");

@@ -25,6 +25,9 @@ struct BuildOutput {
 // All throw UsageError that names the option and what would be right.
 solve::BuildRequest build_request(const Arguments& arguments);
 std::vector<BuildOutput> build_outputs(const Arguments& arguments);
+// What the layers are made as, however many outputs take them: --compression and every
+// --output compression= have to name the same.
+Compression build_compression(const Arguments& arguments);
 solve::ResultOptions result_options(const Arguments& arguments);
 
 }  // namespace kiln::cli
