@@ -3,15 +3,18 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "builder/cli/verb.hh"
+#include "builder/snapshot/remove_files.hh"
 #include "builder/steps/bare_process.hh"
 #include "builder/steps/mount_stubs.hh"
 #include "builder/steps/placed_mounts.hh"
+#include "builder/steps/run_step.hh"
 #include "builder/store/lease.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/number.hh"
@@ -22,6 +25,7 @@ namespace kiln::cli {
 namespace {
 
 constexpr size_t config_limit = size_t{16} << 20;
+constexpr const char* written_file = "written";  // in the state: where the root's files really are
 
 constexpr Option chroot_runtime_options[] = {
     {.name = "root", .argument = "DIR", .help = "where its state is"},
@@ -52,6 +56,31 @@ void remove_state(const State& state, const std::string& id) {
   if (parent) remove_tree_at(parent.get(), id);
 }
 
+// Secrets and scripts that the command linked or moved elsewhere are no part of the layer.
+void remove_left_files(PlacedMounts& mounts, int root) {
+  mounts.undo();
+  const size_t removed = remove_files(root, mounts.left_files());
+  if (removed == 0) return;
+  const std::string text = std::to_string(removed) +
+                           " copies of mounted files were left elsewhere by the command; they are "
+                           "not kept in the layer\n";
+  write_all(STDERR_FILENO, text);
+}
+
+// What a process that was killed had put down. Its root may have been a mount of its own, gone with
+// it: then the files are found where that wrote to.
+void remove_placed(int state) {
+  const std::vector<uint64_t> lost = recover_placed_mounts(state);
+  const auto written = try_read_file_at(state, written_file, 4096);
+  const Fd tree(written ? open(written->c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                        : -1);
+  struct stat status {};
+  if (!tree || fstat(tree.get(), &status) != 0) return;
+  std::set<FileId> files;
+  for (const uint64_t inode : lost) files.emplace(status.st_dev, inode);
+  remove_files(tree.get(), files);
+}
+
 int run(const Arguments& arguments, const std::string& id) {
   const pid_t parent = getppid();
   prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -64,6 +93,9 @@ int run(const Arguments& arguments, const std::string& id) {
                     std::to_string(getpid()) + " " + std::to_string(process_start(getpid())));
   const Fd root(open(config.root->path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) throw SysError("open " + config.root->path);
+  if (const auto written = config.annotations.find(written_annotation);
+      written != config.annotations.end())
+    write_file_atomic(state.directory.get(), written_file, written->second);
   int status = 0;
   {
     MountStubs stubs(root.get());
@@ -79,7 +111,13 @@ int run(const Arguments& arguments, const std::string& id) {
     BareProcess process{config};
     process.root = root.get();
     process.pid_file = arguments.text("pid-file");
-    status = run_bare_process(process);
+    try {
+      status = run_bare_process(process);
+    } catch (const Error&) {
+      remove_left_files(mounts, root.get());
+      throw;
+    }
+    remove_left_files(mounts, root.get());
   }
   remove_state(state, id);
   return status;
@@ -101,7 +139,7 @@ void remove_container(const Arguments& arguments, const std::string& id) {
     usleep(10'000);
   }
   if (alive()) kill(*pid, SIGKILL);
-  recover_placed_mounts(state.directory.get());
+  remove_placed(state.directory.get());
   remove_state(state, id);
 }
 

@@ -220,8 +220,7 @@ std::vector<KeptPath> read_kept(int journal) {
 void recover(int journal, const std::string& store) {
   const std::vector<uint64_t> lost = recover_placed_mounts(journal);
   if (!lost.empty()) {
-    InPlaceRoot root("/", read_kept(journal));
-    for (const uint64_t inode : lost) root.remove_inode(inode);
+    InPlaceRoot("/", read_kept(journal)).remove_inodes(lost);
   }
   // Of the dead process: what it had copied in place came from there.
   const std::string run = store + "/kiln/run", state = store + "/kiln/runtime";

@@ -17,6 +17,7 @@ class WorkRoot : public Rootfs {
 
   int root() const override { return root_.get(); }
   const std::string& path() const override { return path_; }
+  std::string written() const override { return records_.path() + "/s/" + fresh_.name; }
 
   const std::string& name() const { return fresh_.name; }
   const std::string& parent() const { return parent_; }

@@ -226,7 +226,6 @@ class Finder {
     Item item{.key = name, .name = name};
     if (::fstatat(fd, name.c_str(), &item.status, AT_SYMLINK_NOFOLLOW) != 0)
       throw SysError("/" + join_path(path, name));
-    if (options_.excluded_inodes.contains({item.status.st_dev, item.status.st_ino})) return;
     if (source_.overlay && is_whiteout(item.status)) {
       if (!look(lower, name)) return;
       item.kind = Item::Kind::deletion;

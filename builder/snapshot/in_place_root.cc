@@ -11,9 +11,9 @@
 #include "builder/layer/tree.hh"
 #include "builder/snapshot/changes.hh"
 #include "builder/snapshot/copy_tree.hh"
+#include "builder/snapshot/remove_files.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
-#include "builder/sys/overwrite.hh"
 
 namespace kiln {
 
@@ -236,28 +236,12 @@ ChangeStats InPlaceRoot::changes(const MergedIndex& before, LayerWriter& writer,
   });
 }
 
-size_t InPlaceRoot::remove_inode(uint64_t inode) {
+size_t InPlaceRoot::remove_inodes(const std::vector<uint64_t>& inodes) {
   read_kept();
-  return remove_inode_in(root_.get(), "", inode);
-}
-
-size_t InPlaceRoot::remove_inode_in(int directory, const std::string& path, uint64_t inode) {
-  size_t removed = 0;
-  for (const std::string& name : list_directory(directory)) {
-    const std::string at = join_path(path, name);
-    struct stat status {};
-    if (is_kept(at) || ::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
-      continue;
-    if (S_ISDIR(status.st_mode)) {
-      removed += remove_inode_in(open_directory(directory, name, at).get(), at, inode);
-    } else if (status.st_ino == inode && status.st_dev == device_ && S_ISREG(status.st_mode)) {
-      const Fd file(::openat(directory, name.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
-      if (file) overwrite_file(file.get());
-      if (::unlinkat(directory, name.c_str(), 0) != 0) throw SysError("remove /" + at);
-      ++removed;
-    }
-  }
-  return removed;
+  std::set<FileId> files;
+  for (const uint64_t inode : inodes) files.emplace(device_, inode);
+  return remove_files(root_.get(), files,
+                      [this](const std::string& path) { return is_kept(path); });
 }
 
 }  // namespace kiln

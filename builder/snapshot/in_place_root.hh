@@ -54,9 +54,9 @@ class InPlaceRoot {
   // What changed since `before` was all that there is. Files newer than options.clamp_mtime get
   // that time, as in the layer.
   ChangeStats changes(const MergedIndex& before, LayerWriter& writer, ChangeOptions options);
-  // Removes every name of the file `inode`; what a command linked or moved elsewhere. Returns how
-  // many there were.
-  size_t remove_inode(uint64_t inode);
+  // Removes every name of these files; what a command linked or moved elsewhere. Returns how many
+  // there were.
+  size_t remove_inodes(const std::vector<uint64_t>& inodes);
 
  private:
   bool is_kept(const std::string& path) const { return kept_.contains(path); }
@@ -66,7 +66,6 @@ class InPlaceRoot {
   void empty_directory(int directory, const std::string& path);
   void settle_directory(int directory, const std::string& path,
                         std::set<std::pair<uint64_t, uint64_t>>& seen);
-  size_t remove_inode_in(int directory, const std::string& path, uint64_t inode);
   bool replaces_what_leads(const Entry& entry);
 
   Fd root_;

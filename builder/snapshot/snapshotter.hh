@@ -34,6 +34,8 @@ class Rootfs {
   virtual ~Rootfs() = default;
   virtual int root() const = 0;
   virtual const std::string& path() const = 0;
+  // Host path of the directory that receives what is written to it, also once it is unmounted.
+  virtual std::string written() const = 0;
 };
 
 // A snapshot that is being written as its layer's plain tar, to be mounted as it lies.
@@ -49,9 +51,7 @@ struct CommitOptions {
 
 struct ChangeOptions {
   std::optional<int64_t> clamp_mtime;
-  // Left out: (device, inode) of mount stubs that were made for the step, and whole paths.
-  std::set<std::pair<uint64_t, uint64_t>> excluded_inodes;
-  std::set<std::string> excluded_paths;
+  std::set<std::string> excluded_paths;  // left out, with what is below them
   // Directories that stand only because they lead to an excluded path: one that the view below
   // lacks is listed only when something below it is.
   std::set<std::string> leading_directories;

@@ -13,6 +13,7 @@ class TakenRoot final : public Rootfs {
   explicit TakenRoot(const InPlaceRoot& root) : root_(root) {}
   int root() const override { return root_.fd(); }
   const std::string& path() const override { return root_.path(); }
+  std::string written() const override { return root_.path(); }
 
  private:
   const InPlaceRoot& root_;
@@ -50,9 +51,8 @@ PackedLayer InPlace::pack(Layers& layers, const ChainRef& before, const std::str
 }
 
 size_t InPlace::remove_left_files() {
-  size_t removed = 0;
-  for (const uint64_t inode : server_.left_inodes()) removed += root_.remove_inode(inode);
-  return removed;
+  const std::vector<uint64_t>& inodes = server_.left_inodes();
+  return inodes.empty() ? 0 : root_.remove_inodes(inodes);
 }
 
 }  // namespace kiln::solve

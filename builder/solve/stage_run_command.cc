@@ -329,6 +329,7 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
                               read_file_in_root(workspace->root(), "etc/group", size_t{1} << 20)});
     what.network = network;
     what.insecure = insecure;
+    what.written = workspace->written();
     if (invocation.script) mounts.add_script(invocation.script->path, invocation.script->data);
     what.mounts = mounts.mounts();
     for (const std::string& word : invocation.argv) command += (command.empty() ? "" : " ") + word;

@@ -62,7 +62,7 @@ std::optional<Request> receive(int socket) {
   return request;
 }
 
-int run(const Request& request, int socket, int journal, std::vector<uint64_t>& left) {
+int run(const Request& request, int socket, int journal, std::set<FileId>& left) {
   const std::string file = request.bundle + "/config.json";
   const oci::Config config = oci::read_config(read_file_at(AT_FDCWD, file, config_limit), file);
   const Fd root(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -84,11 +84,11 @@ int run(const Request& request, int socket, int journal, std::vector<uint64_t>& 
     status = run_bare_process(process);
   } catch (...) {
     mounts.undo();
-    left = mounts.left_inodes();
+    left = mounts.left_files();
     throw;
   }
   mounts.undo();
-  left = mounts.left_inodes();
+  left = mounts.left_files();
   return status;
 }
 
@@ -96,14 +96,14 @@ void serve(int socket, int journal) {
   while (auto request = receive(socket)) {
     if (!request->out) continue;  // to end what has ended by itself
     std::string answer;
-    std::vector<uint64_t> left;
+    std::set<FileId> left;
     try {
       answer = "status " + std::to_string(run(*request, socket, journal, left));
     } catch (const std::exception& error) {
       answer = std::string("failed ") + error.what();
       answer.resize(std::min(answer.size(), packet_limit / 2));
     }
-    for (const uint64_t inode : left) answer += '\0' + std::to_string(inode);
+    for (const auto& [device, inode] : left) answer += '\0' + std::to_string(inode);
     request.reset();
     send_text(socket, answer);
   }

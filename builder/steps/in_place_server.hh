@@ -31,7 +31,7 @@ class InPlaceServer {
   void start(const std::string& bundle, int out, int err);
   void stop() noexcept;
   RuntimeEnd wait();
-  // After wait(): see PlacedMounts::left_inodes().
+  // After wait(): inodes of PlacedMounts::left_files().
   const std::vector<uint64_t>& left_inodes() const { return left_inodes_; }
 
  private:

@@ -153,16 +153,14 @@ void PlacedMounts::place_file(const oci::Mount& mount, int source, const struct 
   Placed placed = make_room(mount.destination);
   try {
     Fd copy = copy_file(source, status, placed.parent.get(), placed.name, [&](int made) {
-      if (!in_place_) return;
       struct stat own {};
       if (fstat(made, &own) != 0) throw SysError("stat " + mount.destination);
       note("file", path_in(placed.parent.get(), placed.name), std::to_string(own.st_ino));
     });
     // Not open for writing while the command may execute it (execve(2), ETXTBSY).
     copy.reset();
-    if (in_place_)
-      placed.file =
-          Fd(openat(placed.parent.get(), placed.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    placed.file =
+        Fd(openat(placed.parent.get(), placed.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   } catch (...) {
     settle(std::move(placed));
     throw;
@@ -223,7 +221,7 @@ void PlacedMounts::remove(Placed& placed) {
     overwrite_file(writable.get());
     const bool still = fstatat(parent, placed.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
                        there.st_ino == own.st_ino;
-    if (own.st_nlink > (still ? 1U : 0U)) left_inodes_.push_back(own.st_ino);
+    if (own.st_nlink > (still ? 1U : 0U)) left_files_.emplace(own.st_dev, own.st_ino);
   }
   if (!placed.copied_to.empty())
     if (const Fd from(

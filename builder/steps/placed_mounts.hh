@@ -4,9 +4,11 @@
 
 #include <sys/stat.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
+#include "builder/snapshot/remove_files.hh"
 #include "builder/sys/fd.hh"
 #include "oci-spec/runtime_config.hh"
 
@@ -30,10 +32,10 @@ class PlacedMounts {
   // The nodes that programs count on, where /dev lacks them and they can be made.
   void add_devices();
   // Everything back, the last first. What the command itself removed or replaced stays as it is.
-  // In place, copies of files are overwritten, under whatever name the command left them.
+  // Copies of files are overwritten, under whatever name the command left them.
   void undo() noexcept;
-  // After undo(): inodes of copies that still have other names, which the command gave them.
-  const std::vector<uint64_t>& left_inodes() const { return left_inodes_; }
+  // After undo(): copies that still have other names, which the command gave them.
+  const std::set<FileId>& left_files() const { return left_files_; }
 
  private:
   struct Placed {
@@ -43,7 +45,7 @@ class PlacedMounts {
     int hidden_in = -1;     // the directory that it is in: the journal's, else the parent
     std::string moved_to;   // where a moved directory came from; empty: a copy
     std::string copied_to;  // where a directory is copied back to; empty: nowhere
-    Fd file;                // in place: a copy of a file
+    Fd file;                // a copy of a file
     struct stat before {
     }, after{};
   };
@@ -56,7 +58,7 @@ class PlacedMounts {
 
   int root_, journal_;
   bool in_place_;
-  std::vector<uint64_t> left_inodes_;
+  std::set<FileId> left_files_;
   std::vector<Placed> placed_;
 };
 

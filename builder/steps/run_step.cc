@@ -14,6 +14,7 @@
 #include "builder/steps/ownership_watch.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/overwrite.hh"
 #include "builder/sys/resolve.hh"
 #include "builder/sys/user_namespace.hh"
 
@@ -24,18 +25,21 @@ namespace {
 // A bundle directory that goes away with everything in it.
 class BundleDirectory {
  public:
-  BundleDirectory(const std::string& parent, const std::string& prefix, bool in_memory)
+  // `secret`: what is written there touches no disk, or is overwritten where that is not possible.
+  BundleDirectory(const std::string& parent, const std::string& prefix, bool secret)
       : parent_(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
-        name_(prefix + random_name()) {
+        name_(prefix + random_name()),
+        secret_(secret) {
     if (!parent_) throw SysError("open " + parent);
     make_dir_at(parent_.get(), name_, 0700);
     path_ = parent + "/" + name_;
     // In kiln's private mount namespace: it goes with the process, whatever ends that.
-    in_memory_ = in_memory && mount("tmpfs", path_.c_str(), "tmpfs",
-                                    MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") == 0;
+    in_memory_ = secret && mount("tmpfs", path_.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                                 "mode=700") == 0;
     directory_ = open_dir_at(parent_.get(), name_);
   }
   ~BundleDirectory() {
+    if (secret_ && !in_memory_) overwrite_config();
     directory_.reset();
     if (in_memory_) umount2(path_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     try {
@@ -55,8 +59,19 @@ class BundleDirectory {
   }
 
  private:
+  void overwrite_config() const {
+    const Fd config(
+        openat(directory_.get(), "config.json", O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    try {
+      if (config) overwrite_file(config.get());
+    } catch (const Error&) {
+      return;  // it is removed in any case
+    }
+  }
+
   Fd parent_;
   std::string name_;
+  bool secret_ = false;
   Fd directory_;
   std::string path_;
   bool in_memory_ = false;
@@ -159,6 +174,8 @@ oci::Config config_of(const RunStep& step, const RunDefaults& defaults,
     config.linux_->resources = std::move(resources);
   }
   config.linux_->cgroups_path = "/kiln/" + id;
+  if (defaults.isolation == Isolation::chroot)
+    config.annotations[written_annotation] = step.written;
   return config;
 }
 

@@ -21,6 +21,9 @@ enum class StepNetwork : uint8_t { host, none };
 // of the container that kiln itself is in.
 enum class Isolation : uint8_t { runtime, chroot, in_place };
 
+// In the bundles of `kiln chroot-runtime`: RunStep::written.
+inline constexpr const char* written_annotation = "run.kiln.written";
+
 struct RunMount {
   oci::Mount mount;       // destination still as the Dockerfile says
   bool directory = true;  // what has to be there to mount on
@@ -48,6 +51,7 @@ struct RunStep {
   StepNetwork network = StepNetwork::host;
   bool insecure = false;  // --security=insecure: all capabilities, no masks, no seccomp
   std::vector<RunMount> mounts;
+  std::string written;              // Rootfs::written() of the root, for cleaning up after a crash
   bool secret_environment = false;  // `env` holds secrets: the bundle never touches a disk
 };
 

@@ -45,6 +45,22 @@ same('RUN --mount=type=tmpfs,target=/t --mount=type=bind,target=/b,source=d --mo
 same('RUN --mount=type=cache,target=/c cp /c/kept /found', 'a cache keeps what was written')
 write(T + '/secret', 'hush')
 same('RUN --mount=type=secret,id=s cp /run/secrets/s /tmp/s && stat -c %a /run/secrets/s > /m && rm /tmp/s', 'secrets', options=('--secret', 'id=s,src=' + T + '/secret'))
+secret = 'hush-%s' % os.urandom(8).hex()
+write(T + '/secret', secret)
+with_secret = ('--secret', 'id=s,src=' + T + '/secret')
+
+
+def holds(text, store):
+    """Files of the store with `text` in them."""
+    return subprocess.run(['grep', '-rlaF', '--', text, store], capture_output=True, text=True).stdout.splitlines()
+
+
+r = chroot(context('kept', 'FROM base:1\nRUN --mount=type=secret,id=s mv /run/secrets/s /stolen && ln /stolen /second && echo x > /f\nRUN ls / > /names'), *with_secret, env=EPOCH)
+left = tree(r.id, other) if r.rc == 0 else {}
+check('f' in left and {'stolen', 'second'} & set(left) == set() and 'second' not in left['names'].text, 'a secret that the command moves and links is in no layer', r.err)
+check('left elsewhere' in r.err and holds(secret, other) == [], 'it is said, and the file is gone', r.err, holds(secret, other))
+r = chroot(context('env', 'FROM base:1\nRUN --mount=type=secret,id=s,env=S test "$S" != "" && exit 9'), *with_secret)
+equal((r.rc, holds(secret, other)), (9, []), 'nor is one in the environment left by a step that fails')
 same('RUN --mount=type=bind,target=/etc/conf,source=f cat /etc/conf > /c && touch /etc/new', 'a file below a directory that changes', {'f': 'f'})
 r = chroot(context('fail', 'FROM base:1\nRUN cat /proc/self/status'))
 check(r.rc == 1 and 'no /proc' in r.err and 'Dockerfile:2' in r.err, 'a failing step says what there is not', r.err)
@@ -64,4 +80,31 @@ for how in (signal.SIGTERM, signal.SIGKILL):
     p.wait()
     r = chroot(context('again', 'FROM base:1\nRUN --mount=type=cache,target=/c --mount=type=cache,target=/e cat /c/kept /e/x'), '--no-cache')
     equal((r.rc, r.lines(), processes('sleep 4321.5')), (0, ['c', 'new'], []), 'after signal %d nothing runs and the caches are in place' % how, r.err)
+
+
+def descendants(pid):
+    found = [pid]
+    for at in found:
+        for task in os.listdir('/proc/%d/task' % at):
+            found += map(int, open('/proc/%d/task/%s/children' % (at, task)).read().split())
+    return found
+
+
+d = context('killed', 'FROM base:1\nRUN --mount=type=secret,id=s --mount=type=secret,id=s,env=S mv /run/secrets/s /moved && ln /moved /second; sleep 4321.75')
+for wrap, name in ((WRAP, 'a copied root'), ([], 'an overlay')):
+    store = T + '/store-' + name.split()[-1]
+    import_base(store=store)
+    command = [*wrap, KILN, 'build', '--store', store, '--isolation', 'chroot']
+    p = subprocess.Popen([*command, *with_secret, d], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: processes('sleep 4321.75'))
+    all = descendants(p.pid)
+    check(len(all) >= 3 and holds(secret, store) != [], 'while it runs the secret is there (%s)' % name, all)
+    for how in (signal.SIGSTOP, signal.SIGKILL):  # so that none sees another die
+        for pid in all:
+            os.kill(pid, how)
+    p.wait()
+    wait_until(lambda: not processes('sleep 4321.75'))
+    check(holds(secret, store) != [], 'with all of them killed it is still there (%s)' % name)
+    r = subprocess.run([*command, context('next', 'FROM base:1\nRUN true')], capture_output=True, text=True)
+    equal((r.returncode, holds(secret, store)), (0, []), 'the next build removes it (%s)' % name, r.stderr)
 done()
