@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -19,11 +20,14 @@
 #include <array>
 #include <cstdlib>
 
+#include "builder/steps/isolation_user_namespace.hh"
+#include "builder/steps/ownership_filter.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/fd.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/number.hh"
 #include "builder/sys/resolve.hh"
+#include "builder/sys/user_namespace.hh"
 
 namespace kiln {
 
@@ -100,11 +104,21 @@ void become(const BareProcess& what) {
     if (n.type == "network") lone_network();
   redirect(what);
   set_rlimits(process.rlimits);
+  // Before the changed root, which has no /proc to reach the listener by, and the capabilities go.
+  const auto& seccomp = what.config.linux_->seccomp;
+  const bool listened = seccomp && !seccomp->listener_path.empty();
+  // Where it would cost no_new_privs, set-uid programs count for more: another user than root is
+  // refused owners and devices anyway, however many ids there are.
+  if (listened && (process.user.uid == 0 || has_capability(CAP_SYS_ADMIN)))
+    report_ownership_calls(seccomp->listener_path, mapped_ids());
   if (what.root >= 0 && (fchdir(what.root) != 0 || chroot(".") != 0))
     throw SysError("chroot (CAP_SYS_CHROOT)");
   umask(0022);
   if (chdir(process.cwd.c_str()) != 0) throw SysError("change to " + process.cwd);
-  if (setgroups(process.user.additional_gids.size(), process.user.additional_gids.data()) != 0)
+  // With a single id setgroups(2) is denied for good: fit_to_user_namespace().
+  const bool keep_groups = what.config.annotations.contains(keep_groups_annotation);
+  if (!keep_groups &&
+      setgroups(process.user.additional_gids.size(), process.user.additional_gids.data()) != 0)
     throw SysError("set groups (CAP_SETGID)");
   if (setresgid(process.user.gid, process.user.gid, process.user.gid) != 0)
     throw SysError("set group");

@@ -12,7 +12,7 @@ void fit_to_user_namespace(oci::Config& config, uint32_t ids) {
       [](const oci::Namespace& n) { return n.type == "network" && n.path.empty(); });
   // With a single id setgroups(2) is denied for good. Groups that no file here can have are no
   // loss.
-  if (ids == 1) config.annotations["run.oci.keep_original_groups"] = "1";
+  if (ids == 1) config.annotations[keep_groups_annotation] = "1";
   if (config.process)
     std::erase_if(config.process->user.additional_gids,
                   [&](uint32_t id) { return ids == 1 || id >= ids; });

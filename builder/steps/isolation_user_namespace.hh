@@ -8,6 +8,9 @@
 
 namespace kiln {
 
+// crun and vessel (and our own bare_process.cc) leave the process the groups that it has.
+inline constexpr const char* keep_groups_annotation = "run.oci.keep_original_groups";
+
 // For a container that shares the user namespace of this process, with ids 0 to `ids` - 1 mapped.
 // UINT32_MAX (no user namespace) changes nothing.
 void fit_to_user_namespace(oci::Config& config, uint32_t ids);

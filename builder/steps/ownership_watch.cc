@@ -19,6 +19,7 @@
 #include <optional>
 
 #include "builder/layer/recorded_owner.hh"
+#include "builder/steps/ownership_calls.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
@@ -29,55 +30,9 @@ namespace {
 
 constexpr size_t most_noted = 20;
 
-// How a call names its file, and where its ids are.
-enum class Target : uint8_t { none, path, link, descriptor, at, at_mode };
-struct Call {
-  std::string_view name;
-  int native, i386;  // numbers; -1: there is none
-  Target target;
-  uint8_t first_id, ids;  // index of the first id argument, and how many
-};
-
-#if defined(SYS_chown)
-#define NATIVE(name) SYS_##name
-#else  // architectures of the generic table have only the *at forms
-#define NATIVE(name) -1
-#endif
-
-constexpr Call calls[] = {
-    {"chown", NATIVE(chown), 182, Target::path, 1, 2},
-    {"lchown", NATIVE(lchown), 16, Target::link, 1, 2},
-    {"fchown", SYS_fchown, 95, Target::descriptor, 1, 2},
-    {"fchownat", SYS_fchownat, 298, Target::at, 2, 2},
-    {"chown32", -1, 212, Target::path, 1, 2},
-    {"lchown32", -1, 198, Target::link, 1, 2},
-    {"fchown32", -1, 207, Target::descriptor, 1, 2},
-    {"setuid", SYS_setuid, 23, Target::none, 0, 1},
-    {"setgid", SYS_setgid, 46, Target::none, 0, 1},
-    {"setreuid", SYS_setreuid, 70, Target::none, 0, 2},
-    {"setregid", SYS_setregid, 71, Target::none, 0, 2},
-    {"setresuid", SYS_setresuid, 164, Target::none, 0, 3},
-    {"setresgid", SYS_setresgid, 170, Target::none, 0, 3},
-    {"setfsuid", SYS_setfsuid, 138, Target::none, 0, 1},
-    {"setfsgid", SYS_setfsgid, 139, Target::none, 0, 1},
-    {"setuid32", -1, 213, Target::none, 0, 1},
-    {"setgid32", -1, 214, Target::none, 0, 1},
-    {"setreuid32", -1, 203, Target::none, 0, 2},
-    {"setregid32", -1, 204, Target::none, 0, 2},
-    {"setresuid32", -1, 208, Target::none, 0, 3},
-    {"setresgid32", -1, 210, Target::none, 0, 3},
-    {"setfsuid32", -1, 215, Target::none, 0, 1},
-    {"setfsgid32", -1, 216, Target::none, 0, 1},
-    {"setgroups", SYS_setgroups, 81, Target::none, 0, 0},
-    {"setgroups32", -1, 206, Target::none, 0, 0},
-    {"mknod", NATIVE(mknod), 14, Target::path, 1, 0},
-    {"mknodat", SYS_mknodat, 297, Target::at_mode, 2, 0},
-};
-#undef NATIVE
-
-const Call* find_call(const seccomp_data& data) {
+const OwnershipCall* find_call(const seccomp_data& data) {
   const bool compat = data.arch == AUDIT_ARCH_I386;
-  for (const Call& c : calls)
+  for (const OwnershipCall& c : ownership_calls)
     if (data.nr == (compat ? c.i386 : c.native)) return &c;
   return nullptr;
 }
@@ -108,6 +63,16 @@ std::string link_of(const std::string& path) {
   return n <= 0 ? "" : std::string(buffer.data(), static_cast<size_t>(n));
 }
 
+// A path of ours as the process names it: in a changed root of the same mount namespace, links of
+// /proc lead through that.
+std::string seen_by(uint32_t pid, std::string path) {
+  const std::string root = link_of(proc_of(pid, "root"));
+  if (root.size() > 1 && path.starts_with(root) &&
+      (path.size() == root.size() || path[root.size()] == '/'))
+    path.erase(0, root.size());
+  return path;
+}
+
 struct File {
   std::string name;  // as the container sees it
   Fd fd;             // O_PATH; empty when it is not there
@@ -115,29 +80,28 @@ struct File {
 
 // The file that a call means. What another thread of the process changes meanwhile is its own
 // affair: nothing is allowed here that the kernel would not allow.
-File file_of(uint32_t pid, const Call& call, const seccomp_data& data) {
+File file_of(uint32_t pid, const OwnershipCall& call, const seccomp_data& data) {
   File file;
   const auto& args = data.args;
-  const bool at = call.target == Target::at || call.target == Target::at_mode;
-  const bool by_fd = call.target == Target::descriptor;
+  const bool at = call.target == CallTarget::at || call.target == CallTarget::at_mode;
+  const bool by_fd = call.target == CallTarget::descriptor;
   std::string path = by_fd ? "" : text_of(pid, args[at ? 1 : 0]);
-  if (path.empty() && (by_fd || call.target == Target::at)) {
+  if (path.empty() && (by_fd || call.target == CallTarget::at)) {
     const std::string link = proc_of(pid, "fd/" + std::to_string(static_cast<int>(args[0])));
-    file.name = link_of(link);
+    file.name = seen_by(pid, link_of(link));
     file.fd = Fd(open(link.c_str(), O_PATH | O_CLOEXEC));
     return file;
   }
   if (!path.starts_with('/')) {
     const int directory = at ? static_cast<int>(args[0]) : AT_FDCWD;
-    path =
-        link_of(proc_of(pid, directory == AT_FDCWD ? "cwd" : "fd/" + std::to_string(directory))) +
-        "/" + path;
+    const std::string link = directory == AT_FDCWD ? "cwd" : "fd/" + std::to_string(directory);
+    path = seen_by(pid, link_of(proc_of(pid, link))) + "/" + path;
   }
   file.name = path;
   const Fd root(open(proc_of(pid, "root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) return file;
-  const bool keep_link = call.target == Target::link ||
-                         (call.target == Target::at && (args[4] & AT_SYMLINK_NOFOLLOW) != 0);
+  const bool keep_link = call.target == CallTarget::link ||
+                         (call.target == CallTarget::at && (args[4] & AT_SYMLINK_NOFOLLOW) != 0);
   if (auto found = try_open_in_root(root.get(), path, O_PATH | (keep_link ? O_NOFOLLOW : 0)))
     file.fd = std::move(*found);
   return file;
@@ -189,11 +153,12 @@ void OwnershipWatch::watch(oci::Config& config) const {
   seccomp->listener_path =
       "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(directory_.get()) + "/" + name_;
   const auto ours = [](const std::string& name) {
-    return std::ranges::find(calls, name, &Call::name) != std::end(calls);
+    return std::ranges::find(ownership_calls, name, &OwnershipCall::name) !=
+           std::end(ownership_calls);
   };
   for (oci::SeccompSyscall& rule : seccomp->syscalls) std::erase_if(rule.names, ours);
   std::erase_if(seccomp->syscalls, [](const auto& rule) { return rule.names.empty(); });
-  for (const Call& call : calls) {
+  for (const OwnershipCall& call : ownership_calls) {
     const std::vector<std::string> name = {std::string(call.name)};
     const bool all = call.ids == 0 || ids_ == 1;
     if (all) {
@@ -275,7 +240,7 @@ void OwnershipWatch::answer(int listener) {
   if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) return;  // its process was killed
   seccomp_notif_resp reply{};
   reply.id = call.id;
-  const Call* known = find_call(call.data);
+  const OwnershipCall* known = find_call(call.data);
   // With one group, programs that only want to lose theirs are told that they have.
   const bool groups = known != nullptr && known->name.starts_with("setgroups");
   if (groups && ids_ == 1 && call.data.args[0] == 0) {
@@ -290,7 +255,7 @@ void OwnershipWatch::answer(int listener) {
 
 bool OwnershipWatch::judge(const seccomp_notif& notice) {
   const seccomp_data& data = notice.data;
-  const Call* call = find_call(data);
+  const OwnershipCall* call = find_call(data);
   if (call == nullptr) {
     note("system call " + std::to_string(data.nr) + " of another architecture");
     return true;
@@ -302,8 +267,8 @@ bool OwnershipWatch::judge(const seccomp_notif& notice) {
     return true;
   }
   if (call->name.starts_with("mknod")) {
-    const auto mode = static_cast<mode_t>(data.args[call->target == Target::at_mode ? 2 : 1]);
-    const uint64_t device = data.args[call->target == Target::at_mode ? 3 : 2];
+    const auto mode = static_cast<mode_t>(data.args[call->target == CallTarget::at_mode ? 2 : 1]);
+    const uint64_t device = data.args[call->target == CallTarget::at_mode ? 3 : 2];
     // Whiteouts (character device 0:0) need no privilege since 5.8.
     if ((!S_ISCHR(mode) && !S_ISBLK(mode)) || (S_ISCHR(mode) && device == 0)) return false;
     note(text + " of the device " + file_of(notice.pid, *call, data).name);
@@ -318,7 +283,7 @@ bool OwnershipWatch::judge(const seccomp_notif& notice) {
     text += (i == 0 ? "" : ", ") + number(id);
   }
   text += ")";
-  if (call->target == Target::none) {
+  if (call->target == CallTarget::none) {
     if (refused) note(std::move(text));
     return refused;
   }

@@ -197,7 +197,7 @@ RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
                 " are; see 'kiln doctor'");
   fit_to_user_namespace(config, ids);
   std::optional<OwnershipWatch> watch;
-  if (ids != UINT32_MAX && defaults.isolation == Isolation::runtime) {
+  if (ids != UINT32_MAX) {
     watch.emplace(bundle.get(), ids);
     watch->watch(config);
   }

@@ -62,9 +62,9 @@ both('RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=/t --mount=type
 both('\n'.join('RUN echo %d > /f%d' % (i, i) for i in range(5)), 'five steps')
 
 
-def refused(who, line, texts, name, rc=1):
+def refused(who, line, texts, name, rc=1, options=()):
     d = context('bad', 'FROM base:1\n' + line)
-    r = users[who].kiln('build', '--progress', 'plain', d)
+    r = users[who].kiln('build', '--progress', 'plain', *options, d)
     check(r.rc == rc and all(t in r.err for t in texts), '%s (%s)' % (name, who), 'exit %d' % r.rc, r.err)
 
 
@@ -79,6 +79,23 @@ for who in users:
     refused(who, 'RUN exit 7', ['exit code 7'], 'exit codes come through', 7)
 d = context('fine', 'FROM base:1\nRUN chown 33 /nowhere || true\nRUN chown -R 0:0 /etc/group && chown :0 /etc/group')
 check(users['single'].kiln('build', d).rc == 0, 'a chown that fails for another reason, and one to what is mapped (single)')
+
+# ---- in a changed root ----
+IN_CHROOT = ('--isolation', 'chroot')
+refused('ranges', 'RUN mknod /n c 1 3 || true', ['of the device /n', 'Dockerfile:2'], 'chroot: a device node whose failure is swallowed', options=IN_CHROOT)
+refused('ranges', 'RUN chown 70000 /etc/passwd || true', ['chown(70000, 0) of /etc/passwd'], 'chroot: an id beyond the range', options=IN_CHROOT)
+refused('ranges', 'RUN cd /etc && chown 70000 group; true', ['(70000, 0) of /etc/group'], 'chroot: a relative path', options=IN_CHROOT)
+refused('single', 'RUN chown 33:33 /etc/passwd || true', ['chown(33, 33) of /etc/passwd', 'kilnone has no range in /etc/subuid'], 'chroot: any other id', options=IN_CHROOT)
+refused('single', 'RUN su www-data -s /bin/sh -c true || true', ['set', 'Dockerfile:2'], 'chroot: setuid or setgroups', options=IN_CHROOT)
+for who in users:
+    refused(who, 'RUN exit 7', ['exit code 7'], 'chroot: exit codes come through', 7, options=IN_CHROOT)
+d = context('fine', 'FROM base:1\nRUN echo x > /f && chown 0:0 /f && chown 33 /nowhere || true\nRUN id -u > /me')
+for who in users:
+    r = users[who].kiln('build', '--no-cache', *IN_CHROOT, d)
+    check(r.rc == 0, 'chroot: what is mapped, and what fails for another reason (%s)' % who, r.err)
+d = context('owners', 'FROM base:1\nUSER 33\nRUN id -u > /tmp/me && chown 33 /tmp/me\nUSER 0\nRUN chown 65000:5 /etc/group && mkfifo /p')
+r = users['ranges'].kiln('build', *IN_CHROOT, d)
+check(r.rc == 0, 'chroot: owners within the range', r.err)
 
 # ---- forbidden ----
 FORBID = ['unshare', '-U', '-r', 'sh', '-c', 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', 'sh']
