@@ -188,6 +188,7 @@ solve::BuildRequest build_request(const Arguments& arguments) {
       throw UsageError("--allow '" + text + "': expected network.host or security.insecure");
   }
   if (arguments.text("network") == "none") request.network = StepNetwork::none;
+  if (arguments.text("network") == "pasta") request.network = StepNetwork::pasta;
   if (const auto size = arguments.value("shm-size"))
     request.shm_size = parse_size(*size, "--shm-size");
   if (const auto size = arguments.value("memory")) request.memory = parse_size(*size, "--memory");

@@ -50,6 +50,7 @@ TEST_CASE("every instruction with every flag") {
   REQUIRE(run.mounts.size() == 2);
   CHECK(run.mounts[1].from == "x");
   CHECK(run.command == CommandLine{{"make"}, true});
+  CHECK(body<Run>("RUN --network=pasta make").network == Run::Network::pasta);
 
   const Copy copy = body<Copy>(
       "COPY --from=x --chown=1:2 --chmod=u+x --link --parents --exclude=*.o --exclude=t a b c/");

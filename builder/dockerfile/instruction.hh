@@ -41,7 +41,7 @@ struct From {
 };
 
 struct Run {
-  enum class Network { standard, none, host };
+  enum class Network { standard, none, host, pasta };
   enum class Security { sandbox, insecure };
 
   CommandLine command;

@@ -93,8 +93,10 @@ InstructionBody read_run(const Node& node) {
     run.network = Run::Network::none;
   } else if (network == "host") {
     run.network = Run::Network::host;
+  } else if (network == "pasta") {
+    run.network = Run::Network::pasta;
   } else if (!network.empty() && network != "default") {
-    throw Complaint("invalid network mode '" + network + "': must be default, none or host",
+    throw Complaint("invalid network mode '" + network + "': must be default, none, host or pasta",
                     network);
   }
   const std::string security = flags.text("security");

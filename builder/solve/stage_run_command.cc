@@ -12,6 +12,7 @@
 #include "builder/solve/stage_run.hh"
 #include "builder/stage/invocation.hh"
 #include "builder/steps/container_defaults.hh"
+#include "builder/steps/container_network.hh"
 #include "builder/steps/seccomp_profile.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
@@ -53,6 +54,31 @@ std::string mount_definition(const dockerfile::Mount& m) {
   if (m.uid) text += " uid=" + std::to_string(*m.uid);
   if (m.gid) text += " gid=" + std::to_string(*m.gid);
   return text;
+}
+
+std::string network_name(StepNetwork network) {
+  switch (network) {
+    case StepNetwork::none:
+      return "none";
+    case StepNetwork::pasta:
+      return "pasta";
+    case StepNetwork::host:
+      break;
+  }
+  return "host";
+}
+
+void require_pasta(Isolation isolation) {
+  if (isolation != Isolation::runtime)
+    throw Error(
+        std::string("--network=pasta needs a container for the command, which --isolation ") +
+        (isolation == Isolation::chroot ? "chroot" : "in-place") +
+        " does without: use --isolation oci, or the network default");
+  try {
+    find_pasta();
+  } catch (const Error& error) {
+    throw Error("--network=pasta: " + error.message());
+  }
 }
 
 // What a user namespace with too few ids refused to a command.
@@ -266,6 +292,7 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
     throw Error("RUN --security=insecure: allow it with --allow security.insecure");
   StepNetwork network = services_.request.network;
   if (run.network == dockerfile::Run::Network::none) network = StepNetwork::none;
+  if (run.network == dockerfile::Run::Network::pasta) network = StepNetwork::pasta;
   if (run.network == dockerfile::Run::Network::host) {
     if (!services_.request.allow_host_network)
       throw Error("RUN --network=host: allow it with --allow network.host");
@@ -282,7 +309,7 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
     environment.push_back(name + "=" + value);
   key.add("environment", environment);
   key.add("user", state_->user()).add("directory", state_->working_dir());
-  key.add("network", network == StepNetwork::none ? "none" : "host");
+  key.add("network", network_name(network));
   key.add("security", insecure ? "insecure" : "sandbox");
   key.add("platform", oci::platform_text(state_->platform()));
   if (!services_.request.extra_hosts.empty()) key.add("hosts", services_.request.extra_hosts);
@@ -301,6 +328,7 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
   }
 
   prepare_run_services();
+  if (network == StepNetwork::pasta) require_pasta(services_.request.isolation);
   services_.jobs.acquire();
   struct Release {
     std::counting_semaphore<>& jobs;

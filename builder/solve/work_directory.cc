@@ -13,6 +13,7 @@
 #include <memory>
 #include <vector>
 
+#include "builder/steps/container_network.hh"
 #include "builder/steps/run_mounts.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
@@ -55,7 +56,8 @@ RuntimeCall call_of(const std::string& text, const std::string& id) {
   return call;
 }
 
-void remove_dead(int parent, const std::string& name, const std::string& runtime_state) {
+void remove_dead(int parent, const std::string& directory, const std::string& name,
+                 const std::string& runtime_state) {
   const Fd dead(openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!dead || flock(dead.get(), LOCK_EX | LOCK_NB) != 0) return;  // a file, or in use
   if (const auto runtime = try_read_file_at(dead.get(), runtime_file, 4096)) {
@@ -64,6 +66,7 @@ void remove_dead(int parent, const std::string& name, const std::string& runtime
     for (const std::string& container : state ? names_in(state.get()) : std::vector<std::string>{})
       if (container.starts_with(prefix_of(name))) delete_container(call_of(*runtime, container));
   }
+  end_networks_below(directory + "/" + name);
   overwrite_left_secrets(dead.get());
   remove_tree_at(parent, name);
 }
@@ -100,7 +103,7 @@ WorkDirectory::WorkDirectory(const std::string& directory, const std::string& ru
   while (flock(gate.get(), LOCK_EX) != 0)
     if (errno != EINTR) throw SysError("lock " + directory);
   for (const std::string& name : names_in(parent_.get())) try {
-      remove_dead(parent_.get(), name, runtime_state);
+      remove_dead(parent_.get(), directory, name, runtime_state);
     } catch (const Error&) {
       continue;  // a mount of another namespace may hold it; the next build tries again
     }

@@ -118,28 +118,11 @@ void write_network_files(int bundle, const std::string& hostname, BundleNetwork 
   write_file_atomic(bundle, "resolv.conf", resolv);
 }
 
-std::string own_program() {
-  std::error_code failed;
-  const std::string path = std::filesystem::read_symlink("/proc/self/exe", failed);
-  if (failed) throw Error("/proc/self/exe: " + failed.message());
-  return path;
-}
-
-// kiln itself is the program of the hooks: see cli/hook.cc.
 void add_hooks(oci::Config& config, const Store& store, const BundleOptions& options) {
-  constexpr int64_t timeout = 60;  // seconds
-  const char* path = getenv("PATH");
-  const std::vector<std::string> env = {std::string("PATH=") +
-                                        (path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path)};
   const bool connected = options.container.network == BundleNetwork::connected;
-  if (connected) {
-    oci::Hook up{own_program(), {"kiln", "hook", "connect", "--"}, env, timeout};
-    for (std::string& word : pasta_arguments(options.container.ports))
-      up.args.push_back(std::move(word));
-    config.hooks.create_runtime.push_back(std::move(up));
-  }
+  if (connected) config.hooks.create_runtime.push_back(connect_hook(options.container.ports));
   if (!connected && !options.ends_with_container) return;
-  oci::Hook down{own_program(), {"kiln", "hook", "disconnect"}, env, timeout};
+  oci::Hook down = disconnect_hook();
   if (options.ends_with_container)
     down.args.insert(down.args.end(), {"--store", store.path(), "--rm"});
   if (options.remove_volumes) down.args.emplace_back("--volumes");

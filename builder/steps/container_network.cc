@@ -11,6 +11,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "builder/sys/error.hh"
@@ -83,14 +84,11 @@ bool is_ours(int pid, const std::string& mark) {
   return line && line->find(mark) != line->npos && line->find("pasta") != line->npos;
 }
 
-void end_pasta(const std::string& bundle) {
-  const auto text = try_read_file_at(AT_FDCWD, bundle + "/" + pid_file, 64);
-  if (!text) return;
-  const auto pid = parse_number<int>(std::string_view(*text).substr(0, text->find('\n')));
-  if (!pid || *pid <= 1) return;
+// `mark`: what its command line has.
+void end_process(int pid, const std::string& mark) {
   // First the descriptor, then the look: it cannot become another process in between.
-  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0)));
-  if (!process || !is_ours(*pid, bundle + "/" + pid_file)) return;
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!process || !is_ours(pid, mark)) return;
   syscall(SYS_pidfd_send_signal, process.get(), SIGTERM, nullptr, 0);
   // Its ports are free when it has gone: a container that starts again wants the same ones.
   pollfd gone = {process.get(), POLLIN, 0};
@@ -99,11 +97,39 @@ void end_pasta(const std::string& bundle) {
   poll(&gone, 1, 5000);
 }
 
+void end_pasta(const std::string& bundle) {
+  const auto text = try_read_file_at(AT_FDCWD, bundle + "/" + pid_file, 64);
+  if (!text) return;
+  const auto pid = parse_number<int>(std::string_view(*text).substr(0, text->find('\n')));
+  if (pid && *pid > 1) end_process(*pid, bundle + "/" + pid_file);
+}
+
+oci::Hook own_hook(std::vector<std::string> arguments) {
+  constexpr int64_t timeout = 60;  // seconds
+  std::error_code failed;
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe", failed);
+  if (failed) throw Error("/proc/self/exe: " + failed.message());
+  const char* path = getenv("PATH");
+  const std::vector<std::string> env = {std::string("PATH=") +
+                                        (path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path)};
+  return {program, std::move(arguments), env, timeout};
+}
+
 bool is_loopback(std::string_view address) {
   return address.starts_with("127.") || address == "::1";
 }
 
 }  // namespace
+
+oci::Hook connect_hook(const std::vector<PublishedPort>& ports) {
+  oci::Hook hook = own_hook({"kiln", "hook", "connect", "--"});
+  for (std::string& word : pasta_arguments(ports)) hook.args.push_back(std::move(word));
+  return hook;
+}
+
+oci::Hook disconnect_hook() {
+  return own_hook({"kiln", "hook", "disconnect"});
+}
 
 HookState read_hook_state(std::string_view text) {
   const auto document = nlohmann::json::parse(text, nullptr, false);
@@ -193,6 +219,15 @@ void connect_network(const HookState& state, const std::vector<std::string>& arg
     disconnect_network(state.bundle);
     throw Error("pasta: " + (why.empty() ? "exit status " + std::to_string(status) : why));
   }
+}
+
+void end_networks_below(const std::string& directory) {
+  const std::string mark = std::string("-P") + '\0' + directory + "/";
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", none))
+    if (const auto pid = parse_number<int>(entry.path().filename().native());
+        pid && is_ours(*pid, mark))
+      end_process(*pid, mark);
 }
 
 void disconnect_network(const std::string& bundle) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "builder/steps/published_port.hh"
+#include "oci-spec/runtime_config.hh"
 
 namespace kiln {
 
@@ -22,6 +23,11 @@ HookState read_hook_state(std::string_view json);
 // Path of pasta; throws Error that names the package when it is not in PATH.
 std::string find_pasta();
 
+// The hooks of a container with a network of its own: createRuntime and poststop. kiln itself is
+// their program (cli/hook.cc).
+oci::Hook connect_hook(const std::vector<PublishedPort>& ports);
+oci::Hook disconnect_hook();
+
 // Arguments of pasta for these ports.
 std::vector<std::string> pasta_arguments(const std::vector<PublishedPort>& ports);
 
@@ -35,5 +41,9 @@ void connect_network(const HookState& state, const std::vector<std::string>& arg
 
 // poststop: ends pasta and lets go of the namespace. Without either there is nothing to do.
 void disconnect_network(const std::string& bundle);
+
+// Of bundles below `directory` that went with the mount namespace of a killed process, and their
+// pid files with them: ends the pastas that were started for them.
+void end_networks_below(const std::string& directory);
 
 }  // namespace kiln

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "builder/steps/container_defaults.hh"
+#include "builder/steps/container_network.hh"
 #include "builder/steps/isolation_user_namespace.hh"
 #include "builder/steps/mount_stubs.hh"
 #include "builder/steps/ownership_watch.hh"
@@ -163,7 +164,11 @@ oci::Config config_of(const RunStep& step, const RunDefaults& defaults,
   if (!has_home) process.env.push_back("HOME=" + step.user.home);
   config.root = oci::Root{root_path, false};
   config.hostname = "kiln";
-  if (step.network == StepNetwork::none) config.linux_->namespaces.push_back({"network", ""});
+  if (step.network != StepNetwork::host) config.linux_->namespaces.push_back({"network", ""});
+  if (step.network == StepNetwork::pasta) {
+    config.hooks.create_runtime.push_back(connect_hook({}));
+    config.hooks.poststop.push_back(disconnect_hook());
+  }
   if (step.insecure) loosen(config);
   if (defaults.shm_size) set_shm_size(config, *defaults.shm_size);
   if (defaults.memory) {
@@ -207,7 +212,9 @@ RuntimeEnd run_step(const RunStep& step, const RunDefaults& defaults, int root,
   for (const oci::Mount& m : config.mounts)
     if (m.destination == "/proc" || m.destination == "/sys" || m.destination == "/dev")
       stubs.need(m.destination, true);
-  bundle.write("resolv.conf", defaults.resolv_conf);
+  bundle.write("resolv.conf", step.network == StepNetwork::pasta
+                                  ? container_resolv_conf(resolv_conf_text(true))
+                                  : defaults.resolv_conf);
   bundle.write("hosts", hosts_text(defaults.extra_hosts, config.hostname));
   std::unique_ptr<AddedHosts> added_hosts;
   for (const char* name : {"resolv.conf", "hosts"}) {

@@ -15,7 +15,8 @@
 
 namespace kiln {
 
-enum class StepNetwork : uint8_t { host, none };
+// pasta: a namespace of the step's own that pasta connects (container_network.hh).
+enum class StepNetwork : uint8_t { host, none, pasta };
 
 // What a step runs in: a container of a runtime; a changed root, by `kiln chroot-runtime`; the root
 // of the container that kiln itself is in.

@@ -3,6 +3,7 @@
 import os, re, socket, subprocess, sys, threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from build_case import *
+from rootless_case import processes, wait_until
 
 import_base()
 number = 0
@@ -67,6 +68,47 @@ prints(B + "RUN tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | sort", own,
 r = run(B + "RUN tail -n +3 /proc/net/dev | wc -l", '--network', 'none')
 equal(r.lines(), ['1'], 'kiln build --network none', r.err)
 equal(run(B + "RUN --network=host true", '--network', 'none').rc, 0, 'RUN --network=host in a build without network')
+# pasta copies the addresses and routes of the namespace that it is started in: one of the test's own.
+web = T + '/web'
+write(web + '/page', 'reached\n')
+script = ('ip link set lo up && ip link add up0 type veth peer name up1 && ip link set up1 up && ip addr add 198.51.100.7/24 dev up0 && ip link set up0 up && '
+          'ip route add default via 198.51.100.1 && { busybox httpd -f -p 127.0.0.1:8093 -h "$0" & } && sleep 0.3 && "$@"; code=$?; kill $!; exit $code')
+
+
+def connected(where, *options, env=None):
+    r = subprocess.run(['unshare', '--net', 'sh', '-c', script, web, KILN, 'build', '--progress', 'plain', *options, where], capture_output=True,
+                       env=dict(os.environ, KILN_STORE=STORE, RUNTIME='', **(env or {})), timeout=120)
+    return Result(r.returncode, r.stdout.decode(errors='replace'), r.stderr.decode(errors='replace'))
+
+
+def pastas():
+    lines = subprocess.run(['ps', '-eo', 'args'], capture_output=True, text=True).stdout.splitlines()
+    return [line for line in lines if 'pasta --config-net' in line and T in line]
+
+
+# The base's busybox is static, and its wget dies of that; bash can connect by itself.
+bash = {'root' + f: open(f, 'rb').read() for f in ['/bin/bash', *re.findall(r'(/\S+) \(', subprocess.run(['ldd', '/bin/bash'], capture_output=True, text=True).stdout)]}
+PASTA = B + ('COPY --chmod=755 root /\nRUN %secho $(tail -n +3 /proc/net/dev | cut -d: -f1 | sort) && ip -4 -o addr show up0 | grep -o 198.51.100.7 && ip route | grep -c default; '
+             'bash -c "exec 3<>/dev/tcp/127.0.0.1/8093 && printf \'GET /page HTTP/1.0\\r\\n\\r\\n\' >&3 && tail -n 1 <&3" || echo out of reach')
+r = connected(context('pasta', PASTA % '--network=pasta ', bash))
+equal((r.rc, [l for l in r.lines() if 'bash' not in l]), (0, ['lo up0', '198.51.100.7', '1', 'out of reach']), "RUN --network=pasta: the host's addresses and routes, not its loopback", r.err)
+r = connected(context('pasta', PASTA % '', bash), '--network', 'pasta')
+equal((r.rc, 'CACHED' in r.err), (0, True), 'kiln build --network pasta is the same for all of RUN', r.err)
+r = connected(context('pasta', PASTA % '', bash))
+equal((r.rc, r.lines()[-1:]), (0, ['reached']), "kiln's own network reaches the server, and is another key", r.err)
+equal(pastas(), [], 'no pasta is left')
+p = subprocess.Popen(['unshare', '--net', 'sh', '-c', script, web, KILN, 'build', context('pasta', B + 'RUN --network=pasta touch /in && sleep 4321.625')],
+                     env=dict(os.environ, KILN_STORE=STORE, RUNTIME=''), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+wait_until(lambda: processes('sleep 4321.625'))
+check(pastas(), 'while a step runs there is a pasta')
+for pid in processes(' '.join([KILN, *p.args[7:]])):
+    os.kill(int(pid), signal.SIGKILL)
+p.wait()
+r = run(B + 'RUN true')
+equal((r.rc, pastas(), processes('sleep 4321.625')), (0, [], []), 'after kill -9 the next build ends pasta, too', r.err)
+fails(B + 'RUN --network=pasta true', ['--network=pasta needs a container', 'isolation chroot', 'Dockerfile:2'], 'not with --isolation chroot', '--isolation', 'chroot')
+fails(B + 'RUN --network=pasta echo unseen', ['--network=pasta', 'install the package passt', 'Dockerfile:2'], 'without pasta', env={'PATH': '/nowhere'})
+fails(B + 'RUN --network=bridge true', ['must be default, none, host or pasta', 'Dockerfile:2'], 'an unknown network')
 # ---- security ----
 prints(B + 'RUN grep -E "CapEff|Seccomp:" /proc/self/status', ['CapEff:\t00000000a80425fb', 'Seccomp:\t2'], "sandbox: Docker's capabilities and filter")
 fails(B + 'RUN --security=insecure true', ['--allow security.insecure', 'Dockerfile:2'], '--security=insecure has to be allowed')
