@@ -99,7 +99,7 @@ int run(const Arguments& arguments, const std::string& id) {
   int status = 0;
   {
     MountStubs stubs(root.get());
-    PlacedMounts mounts(root.get(), state.directory.get(), false);
+    PlacedMounts mounts(root.get(), state.directory.get());
     // kiln makes no stubs below /dev, where a runtime mounts a directory of its own. First, so that
     // they go last and /dev has its time back.
     for (const oci::Mount& mount : config.mounts)

@@ -20,8 +20,8 @@ struct BareProcess {
 
 // Makes this process the reaper of its descendants, runs the process to its end, and kills what is
 // left of all descendants. SIGTERM, SIGINT and SIGHUP end it early. Returns its exit status, or
-// 128 + signal; throws Error when the program could not be started. For processes with one thread
-// and no other children.
+// 128 + signal; throws Error when the program could not be started. For processes without
+// other children, whose other threads take no signals.
 int run_bare_process(const BareProcess& process);
 
 // As runtimes do: what is missing of a working directory is made, inside `root`.

@@ -72,7 +72,7 @@ int run(const Request& request, int socket, int journal, std::set<FileId>& left)
   for (const oci::Mount& mount : config.mounts)
     if (mount.type == "bind" && mount.destination.starts_with("/dev/"))
       stubs.need(mount.destination, false);
-  PlacedMounts mounts(root.get(), journal, true);
+  PlacedMounts mounts(root.get(), journal);
   int status = 0;
   try {
     for (const oci::Mount& mount : config.mounts) mounts.add(mount);

@@ -124,13 +124,7 @@ void PlacedMounts::add(const oci::Mount& mount) {
   const Fd source(open(mount.source.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};
   if (!source && errno == ENXIO) {
-    if (!in_place_)
-      throw Error(destination + ": a socket (RUN --mount=type=ssh) cannot be had without mounts");
-    Placed placed = make_room(destination);
-    const int made = symlinkat(mount.source.c_str(), placed.parent.get(), placed.name.c_str());
-    settle(std::move(placed));
-    if (made != 0) throw SysError("link " + destination + " to " + mount.source);
-    return;
+    return place_socket(mount);
   }
   if (!source || fstat(source.get(), &status) != 0) throw SysError("open " + mount.source);
   const bool writable = std::ranges::find(mount.options, std::string("rw")) != mount.options.end();
@@ -138,6 +132,21 @@ void PlacedMounts::add(const oci::Mount& mount) {
     place_directory(mount, source.get(), writable);
   else
     place_file(mount, source.get(), status);
+}
+
+void PlacedMounts::place_socket(const oci::Mount& mount) {
+  struct stat status {};
+  if (stat(mount.source.c_str(), &status) != 0) throw SysError("stat " + mount.source);
+  Placed placed = make_room(mount.destination);
+  try {
+    placed.agent =
+        std::make_unique<AgentForward>(placed.parent.get(), placed.name, mount.source,
+                                       status.st_mode & 07777, status.st_uid, status.st_gid);
+  } catch (...) {
+    settle(std::move(placed));
+    throw;
+  }
+  settle(std::move(placed));
 }
 
 void PlacedMounts::note(std::string_view kind, const std::string& a, const std::string& b) {

@@ -4,11 +4,13 @@
 
 #include <sys/stat.h>
 
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "builder/snapshot/remove_files.hh"
+#include "builder/steps/agent_forward.hh"
 #include "builder/sys/fd.hh"
 #include "oci-spec/runtime_config.hh"
 
@@ -17,17 +19,16 @@ namespace kiln {
 class PlacedMounts {
  public:
   // `root`: descriptor of the root filesystem, borrowed. `journal`: a directory where what was put
-  // down is noted, for recover_placed_mounts(). `in_place`: the root is our own, so that a path
-  // outside of it can be linked to, and what is put down must not stay in it.
-  PlacedMounts(int root, int journal, bool in_place)
-      : root_(root), journal_(journal), in_place_(in_place) {}
+  // down is noted, for recover_placed_mounts().
+  PlacedMounts(int root, int journal) : root_(root), journal_(journal) {}
   ~PlacedMounts() { undo(); }
   PlacedMounts(const PlacedMounts&) = delete;
   PlacedMounts& operator=(const PlacedMounts&) = delete;
 
   // A writable directory is moved in and out again (between filesystems copied both ways), anything
   // else becomes a copy, a tmpfs an empty directory. proc, sysfs, devpts and their like have no
-  // substitute and are left out. A socket is linked to in place; else it is an Error.
+  // substitute and are left out. In the place of a socket stands one that leads to it, with its
+  // owner and mode.
   void add(const oci::Mount& mount);
   // The nodes that programs count on, where /dev lacks them and they can be made.
   void add_devices();
@@ -46,18 +47,19 @@ class PlacedMounts {
     std::string moved_to;   // where a moved directory came from; empty: a copy
     std::string copied_to;  // where a directory is copied back to; empty: nowhere
     Fd file;                // a copy of a file
+    std::unique_ptr<AgentForward> agent;
     struct stat before {
     }, after{};
   };
   Placed make_room(const std::string& destination);
   void settle(Placed placed);
   void place_file(const oci::Mount& mount, int source, const struct stat& status);
+  void place_socket(const oci::Mount& mount);
   void place_directory(const oci::Mount& mount, int source, bool writable);
   void note(std::string_view kind, const std::string& a, const std::string& b);
   void remove(Placed& placed);
 
   int root_, journal_;
-  bool in_place_;
   std::set<FileId> left_files_;
   std::vector<Placed> placed_;
 };

@@ -289,7 +289,11 @@ void RunMounts::add_ssh(const dockerfile::Mount& mount, size_t number,
   const std::string target = mount.target.empty()
                                  ? "/run/buildkit/ssh_agent." + std::to_string(number)
                                  : absolute_path(mount.target, working_dir);
-  mounts_.push_back(bind_mount(found->second, target, false, false));
+  const std::string name = "agent-" + std::to_string(agents_.size());
+  agents_.push_back(std::make_unique<AgentForward>(directory_.get(), name, found->second,
+                                                   mount.mode.value_or(0600), mount.uid.value_or(0),
+                                                   mount.gid.value_or(0)));
+  mounts_.push_back(bind_mount(path_ + "/" + name, target, false, false));
   environment_.push_back("SSH_AUTH_SOCK=" + target);
 }
 

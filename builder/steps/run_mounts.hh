@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "builder/dockerfile/mount.hh"
+#include "builder/steps/agent_forward.hh"
 #include "builder/steps/run_step.hh"
 #include "builder/sys/fd.hh"
 
@@ -64,6 +66,7 @@ class RunMounts {
   // As a file and/or a variable. Throws Error when required and not given.
   void add_secret(const dockerfile::Mount& mount, const std::string& working_dir,
                   const MountSources& sources);
+  // A socket of its own with owner and mode (0:0, 0600 by default), which leads to the agent's.
   void add_ssh(const dockerfile::Mount& mount, size_t number, const std::string& working_dir,
                const MountSources& sources);
   // A here-document that is a program.
@@ -91,6 +94,7 @@ class RunMounts {
   Fd secrets_;
   bool secrets_on_tmpfs_ = false;
   std::vector<std::string> secret_files_;
+  std::vector<std::unique_ptr<AgentForward>> agents_;
   std::vector<std::string> attached_;  // paths of mounts to be taken away
   std::vector<RunMount> mounts_;
   std::vector<std::string> environment_;

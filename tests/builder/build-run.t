@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """RUN: its forms, environment, mounts, network and security; failures; ADD is in build-add.t."""
-import os, re, socket, subprocess, sys, threading
+import atexit, os, re, socket, subprocess, sys, threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from build_case import *
 from rootless_case import processes, wait_until
@@ -87,7 +87,7 @@ def pastas():
 
 
 # The base's busybox is static, and its wget dies of that; bash can connect by itself.
-bash = {'root' + f: open(f, 'rb').read() for f in ['/bin/bash', *re.findall(r'(/\S+) \(', subprocess.run(['ldd', '/bin/bash'], capture_output=True, text=True).stdout)]}
+bash = with_libraries('/bin/bash')
 PASTA = B + ('COPY --chmod=755 root /\nRUN %secho $(tail -n +3 /proc/net/dev | cut -d: -f1 | sort) && ip -4 -o addr show up0 | grep -o 198.51.100.7 && ip route | grep -c default; '
              'bash -c "exec 3<>/dev/tcp/127.0.0.1/8093 && printf \'GET /page HTTP/1.0\\r\\n\\r\\n\' >&3 && tail -n 1 <&3" || echo out of reach')
 r = connected(context('pasta', PASTA % '--network=pasta ', bash))
@@ -263,6 +263,20 @@ prints(B + 'RUN --mount=type=secret,id=nope ls /run/secrets 2>/dev/null; echo on
 sock = T + '/agent'
 s = socket.socket(socket.AF_UNIX); s.bind(sock); s.listen()
 prints(B + 'RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo socket\nRUN echo "[$SSH_AUTH_SOCK]"', ['socket', '[]'], 'ssh', '--ssh', 'default=' + sock)
+prints(B + 'RUN --mount=type=ssh stat -c "%a %u %g" $SSH_AUTH_SOCK\nRUN --mount=type=ssh,mode=0660,uid=1000,gid=33,target=/a stat -c "%a %u %g" /a; ls -A /run',
+       ['600 0 0', '660 1000 33'], 'ssh: mode, uid, gid', '--ssh', 'default=' + sock)
+agent = subprocess.Popen(['ssh-agent', '-D', '-a', T + '/ssh-agent'], stdout=subprocess.DEVNULL)
+atexit.register(agent.kill)
+wait_until(lambda: os.path.exists(T + '/ssh-agent'))
+subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'key-of-the-test', '-f', T + '/key'], check=True)
+subprocess.run(['ssh-add', '-q', T + '/key'], check=True, env=dict(os.environ, SSH_AUTH_SOCK=T + '/ssh-agent'))
+ssh_add = with_libraries('/usr/bin/ssh-add')
+AGENT = B + 'COPY --chmod=755 root /\nUSER 1000\nRUN --mount=type=ssh%s ssh-add -l 2>&1 | cut -d " " -f 3-'
+prints(AGENT % ',uid=1000', ['key-of-the-test (ED25519)'], 'ssh: another user talks to the agent', '--ssh', 'default=' + T + '/ssh-agent', files=ssh_add)
+r = run(AGENT % '', '--ssh', 'default=' + T + '/ssh-agent', files=ssh_add)
+check(r.rc == 0 and 'Permission denied' in r.err + r.out or 'connecting to agent' in r.err, 'ssh: not without its uid', r.err)
+r = run(B + 'COPY --chmod=755 root /\nRUN --mount=type=ssh for i in 1 2 3; do ssh-add -l & ssh-add -l & done | grep -c key-of-the-test', '--ssh', 'default=' + T + '/ssh-agent', files=ssh_add)
+equal(r.lines(), ['6'], 'ssh: several at once', r.err)
 fails(B + 'RUN --mount=type=ssh,required true', '--ssh', 'ssh: required and missing')
 fails(B + 'RUN --mount=type=bind,target=/x,bind-propagation=shared true', 'bind-propagation', 'an unknown mount option is refused')
 fails(B + 'RUN --mount=from=base:1,source=/nosuch,target=/x true', ['nosuch', 'not found'], 'bind of a missing source')

@@ -128,6 +128,13 @@ def context(name, dockerfile=None, files=None):
     return d
 
 
+def with_libraries(program):
+    """Files of a context, for COPY root /: a program of this machine and what it loads."""
+    loaded = subprocess.run(['ldd', program], capture_output=True, text=True, check=True).stdout
+    files = [program] + [w for line in loaded.splitlines() for w in line.split() if w.startswith('/')]
+    return {'root' + f: open(f, 'rb').read() for f in files}
+
+
 def kiln(*words, input=None, env=None, cwd=None, timeout=120, text=True):
     e = dict(os.environ) | {'KILN_STORE': STORE} | (env or {})
     for drop in ('SOURCE_DATE_EPOCH',):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # slow
 """build --isolation chroot: RUN with neither mounts nor namespaces, without CAP_SYS_ADMIN."""
-import os, sys
+import atexit, os, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from build_case import *
 from rootless_case import processes, wait_until
@@ -62,6 +62,11 @@ check('left elsewhere' in r.err and holds(secret, other) == [], 'it is said, and
 r = chroot(context('env', 'FROM base:1\nRUN --mount=type=secret,id=s,env=S test "$S" != "" && exit 9'), *with_secret)
 equal((r.rc, holds(secret, other)), (9, []), 'nor is one in the environment left by a step that fails')
 same('RUN --mount=type=bind,target=/etc/conf,source=f cat /etc/conf > /c && touch /etc/new', 'a file below a directory that changes', {'f': 'f'})
+agent = subprocess.Popen(['ssh-agent', '-D', '-a', T + '/agent'], stdout=subprocess.DEVNULL)
+atexit.register(agent.kill)
+wait_until(lambda: os.path.exists(T + '/agent'))
+same('COPY --chmod=755 root /\nRUN --mount=type=ssh stat -c "%a %u %g" $SSH_AUTH_SOCK > /s && ssh-add -l > /l; ls -A /run > /after\n'
+     'USER 1000\nRUN --mount=type=ssh,uid=1000 ssh-add -l > /tmp/l; test -s /tmp/l', 'ssh: a socket that leads to the agent', with_libraries('/usr/bin/ssh-add'), ('--ssh', 'default=' + T + '/agent'))
 r = chroot(context('fail', 'FROM base:1\nRUN cat /proc/self/status'))
 check(r.rc == 1 and 'no /proc' in r.err and 'Dockerfile:2' in r.err, 'a failing step says what there is not', r.err)
 equal(chroot(context('code', 'FROM base:1\nRUN exit 42')).rc, 42, 'exit codes')
