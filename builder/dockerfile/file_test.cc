@@ -114,7 +114,7 @@ TEST_CASE("refusals point at the place") {
   CHECK(refusal("FROM a b").second.starts_with("FROM requires either one or three"));
   CHECK(refusal("FROM a AS 1x").first == "1x");
   CHECK(refusal("RUN --network=bridge x") ==
-        Refusal{"bridge", "invalid network mode 'bridge': must be default, none or host"});
+        Refusal{"bridge", "invalid network mode 'bridge': must be default, none, host or pasta"});
   CHECK(refusal("SHELL sh -c").second.starts_with("SHELL requires the arguments to be in JSON"));
   CHECK(refusal("HEALTHCHECK CMD").second == "missing command after HEALTHCHECK CMD");
   CHECK(refusal("HEALTHCHECK --interval=5 CMD x").first == "5");
