@@ -107,7 +107,13 @@ Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
     path = state->unit->cgroup_path();
     state->record.unit = state->unit->name();
     state->record.user_bus = state->unit->on_user_bus();
-    if (!plan.systemd->subgroup.empty()) path += "/" + plan.systemd->subgroup;
+    // On v2 the scope keeps the limits: the process that systemd started it with lives in it, so
+    // that no controller can be handed down yet.
+    const std::string& subgroup = plan.systemd->subgroup;
+    if (!subgroup.empty() && facts.cgroup_layout != CgroupLayout::v2)
+      path += "/" + subgroup;
+    else if (!subgroup.empty())
+      state->record.delegate = plan.delegate.empty() ? subgroup : subgroup + "/" + plan.delegate;
   } else if (!path.starts_with('/')) {
     self = cgroups_of("self");
     find_mount_roots(hierarchies, self);
