@@ -54,6 +54,18 @@ def outcome(bundle, name):
     ok(not bad, f"{name}: nothing could be written or remounted", text)
 
 
+def come_by(bundle, what, command, call):
+    """exec of `command` by `call` until the waiting attacker has seen one, and what came of it."""
+    for _ in range(40):
+        call("exec", bundle.id, *command)
+        if os.path.exists(bundle.path("tmp/out.attacked")):
+            break
+    grabbed = wait_for(bundle.path("tmp/out.attacked"), 3)
+    if command[0] != "/exe_attack":
+        ok(grabbed, f"{what}: the attacker gets hold of the executable")
+    outcome(bundle, what)
+
+
 # exec: the attacker is init, and waits for whoever comes.
 for what, command in (("exec of a program", ("/exe_attack", "nop")),
                       ("exec of /proc/self/exe", ("/proc/self/exe",)),
@@ -64,14 +76,7 @@ for what, command in (("exec of a program", ("/exe_attack", "nop")),
     got = vessel("create", "--bundle", bundle.dir, bundle.id, program=program)
     got = vessel("start", bundle.id, program=program) if got.returncode == 0 else got
     ok(got.returncode == 0, f"{what}: the attacker runs", said(got))
-    for _ in range(40):
-        vessel("exec", bundle.id, *command, program=program)
-        if os.path.exists(bundle.path("tmp/out.attacked")):
-            break
-    grabbed = wait_for(bundle.path("tmp/out.attacked"), 3)
-    if command[0] != "/exe_attack":
-        ok(grabbed, f"{what}: the attacker gets hold of the executable")
-    outcome(bundle, what)
+    come_by(bundle, what, command, lambda *args: vessel(*args, program=program))
     bundle.delete()
 
 # create: init itself, before it becomes the container's program, and as args.
@@ -123,14 +128,7 @@ if not subprocess.run(["setpriv", "--reuid", str(USER), "unshare", "--user", "tr
         got = as_user("create", "--bundle", bundle.dir, bundle.id)
         got = as_user("start", bundle.id) if got.returncode == 0 else got
         ok(got.returncode == 0, f"{what}: the attacker runs", said(got))
-        for _ in range(40):
-            as_user("exec", bundle.id, *command)
-            if os.path.exists(bundle.path("tmp/out.attacked")):
-                break
-        grabbed = wait_for(bundle.path("tmp/out.attacked"), 3)
-        if command[0] != "/exe_attack":
-            ok(grabbed, f"{what}: the attacker gets hold of the executable")
-        outcome(bundle, what)
+        come_by(bundle, what, command, as_user)
         as_user("delete", "--force", bundle.id)
 else:
     ok(True, "rootless exec # SKIP no user namespaces for users here")
