@@ -24,6 +24,7 @@
 #include "builder/solve/result.hh"
 #include "builder/stage/lint.hh"
 #include "builder/store/archive.hh"
+#include "builder/store/trash_removal.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/user_namespace.hh"
 
@@ -157,6 +158,7 @@ class Build {
     const solve::WorkDirectory work(
         store_.sub_directory("run"),
         solve::runtime_state_directory(store_.sub_directory("runtime")));
+    const TrashRemoval trash(store_);
     const BuildSources sources = open_build_sources(
         arguments_.operands().back(), arguments_.text("file"), work.path(), *progress_, cancel);
     request_.project = sources.project;

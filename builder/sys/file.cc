@@ -115,7 +115,10 @@ constexpr int max_depth = 128;
 struct Removal {
   int top;                         // the directory that holds the tree's name
   std::vector<std::string> moved;  // names in `top` still to be removed
+  const std::atomic<bool>* stop = nullptr;
 };
+
+struct Stopped {};
 
 Fd open_for_removal(int dir, const char* name) {
   const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -133,6 +136,7 @@ void empty_directory(Removal& removal, Fd fd, int depth) {
   if (!stream) throw SysError("read directory");
   fd.release();
   while (const dirent* entry = ::readdir(stream.get())) {
+    if (removal.stop != nullptr && *removal.stop) throw Stopped();
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
     const bool maybe = entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN;
@@ -173,18 +177,35 @@ void remove_entry(Removal& removal, int dir, const char* name, bool maybe_direct
 
 }  // namespace
 
-void remove_tree_at(int dir, const std::string& name) {
+namespace {
+
+void remove_tree(int dir, const std::string& name, const std::atomic<bool>* stop) {
   struct stat status {};
   if (::fstatat(dir, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return;
     throw SysError("stat " + name);
   }
-  Removal removal{dir, {}};
+  Removal removal{dir, {}, stop};
   remove_entry(removal, dir, name.c_str(), S_ISDIR(status.st_mode), 0);
   while (!removal.moved.empty()) {
     const std::string next = std::move(removal.moved.back());
     removal.moved.pop_back();
     remove_entry(removal, dir, next.c_str(), true, 0);
+  }
+}
+
+}  // namespace
+
+void remove_tree_at(int dir, const std::string& name) {
+  remove_tree(dir, name, nullptr);
+}
+
+bool remove_tree_at(int dir, const std::string& name, const std::atomic<bool>& stop) {
+  try {
+    remove_tree(dir, name, &stop);
+    return true;
+  } catch (const Stopped&) {
+    return false;
   }
 }
 

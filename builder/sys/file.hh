@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -39,6 +40,8 @@ void make_dir_at(int dir, const std::string& name, mode_t mode = 0755);  // exis
 // Removes a file or a whole tree without following links or crossing into what a link names.
 // Missing is fine. Directories without write or search permission are opened up first.
 void remove_tree_at(int dir, const std::string& name);
+// The same until `stop` is true: false when that left something.
+bool remove_tree_at(int dir, const std::string& name, const std::atomic<bool>& stop);
 
 // 16 random hex digits, for temporary names.
 std::string random_name();

@@ -266,6 +266,25 @@ check(all('%d ' % i in names for i in range(8)) and names.count('at ') == 8, 'al
 trees = [tree(o[0].strip()) for o in outs]
 check(all(t['same'].text == 'same\n' and (('one' in t) == (i % 2 == 0)) for i, t in enumerate(trees)), 'and each image is right')
 
+# ---- trash ----
+trash = [STORE + '/kiln/' + d + 'trash' for d in ('', 'snapshots/', 'snapshot-copies/')]
+for d in trash:
+    for i in range(3):
+        write(d + '/%d/a/b/f' % i, 'x')
+    os.chmod(d + '/0/a', 0)
+    write(d + '/file', 'x')
+made = {'0', '1', '2', 'file'}
+d = context('emptied', 'FROM base:1\nRUN sleep 1\n')
+r = build(d, '--no-cache')
+check(r.rc == 0 and not [n for t in trash for n in made & set(os.listdir(t))], 'a build removes what was in trash when it began', r.err)
+many = STORE + '/kiln/trash/many'
+for i in range(200):
+    for j in range(100):
+        write(many + '/%d/%d' % (i, j))
+both = [subprocess.Popen([KILN, 'build', '--no-cache', d], env=dict(os.environ, KILN_STORE=STORE), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+said = [p.communicate()[1] for p in both]
+check([p.returncode for p in both] == [0, 0], 'two builds at once do not mind each other', said)
+
 # ---- two kinds of snapshots ----
 kiln('tag', build(context('below', 'FROM base:1\nRUN echo 1 > /one\n')).id, 'layers:2')
 d = context('kinds', 'FROM layers:2\nRUN cat /one > /three\n')
