@@ -3,20 +3,14 @@
 #include <algorithm>
 
 #include "builder/cli/output.hh"
-#include "builder/layer/decompress.hh"
+#include "builder/store/layer_blob.hh"
 
 namespace kiln::cli {
 
 namespace {
 
 LayerIndex index_of(Store& store, const Image& image, size_t i) {
-  if (auto index = store.layer_index(image.config.diff_ids[i])) return std::move(*index);
-  const Fd file = store.open_blob(image.manifest.layers[i].digest);
-  FdSource raw(file.get());
-  const auto plain = decompress(raw);
-  LayerIndex index = LayerIndex::from_tar(*plain);
-  store.put_layer_index(image.config.diff_ids[i], index);
-  return index;
+  return index_of_layer(store, {image.manifest.layers[i], image.config.diff_ids[i]});
 }
 
 // What differs, in words: "mode 644 → 755, content".

@@ -98,6 +98,8 @@ void LayerIndex::keep_content(std::string_view path, std::string content) {
 
 std::string LayerIndex::attributes_of(const Entry& entry) {
   const bool device = entry.type == FileType::char_device || entry.type == FileType::block_device;
+  // A tar has no attributes for what is only a name of something else.
+  if (entry.type == FileType::hardlink || entry.type == FileType::whiteout) return {};
   if (entry.xattrs.empty() && !device) return {};
   Packer pack;
   if (device) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "builder/layer/entry.hh"
+#include "builder/sys/error.hh"
 #include "builder/sys/resolve.hh"
 
 namespace kiln {
@@ -71,6 +72,12 @@ class LayerIndex {
   std::vector<std::pair<std::string, std::string>> contents_;
 };
 
+// The file is there, and its text is in a layer only.
+class TextNotIndexed : public Error {
+ public:
+  using Error::Error;
+};
+
 // The root filesystem that a stack of layers makes, as far as metadata goes.
 class MergedIndex {
  public:
@@ -85,7 +92,7 @@ class MergedIndex {
   // Names visible in a directory, sorted.
   std::vector<std::string> list(std::string_view directory) const;
   // Text of a small file that indexes carry, links followed ("etc/passwd"); nullopt when absent.
-  // Throws Error when the path ends somewhere whose content no index carries.
+  // Throws TextNotIndexed for a file whose content no index carries, Error for what is no file.
   std::optional<std::string> read(std::string_view path) const;
 
  private:

@@ -152,7 +152,7 @@ std::optional<std::string> MergedIndex::read(std::string_view path) const {
   const std::string* text = layers_[hit->layer]->content(hit->entry.path);
   if (text != nullptr) return *text;
   if (hit->entry.size == 0) return std::string();
-  throw Error("the content of " + at->path + " is not in the layer index");
+  throw TextNotIndexed("the content of " + at->path + " is not in the layer index");
 }
 
 }  // namespace kiln

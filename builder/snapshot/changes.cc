@@ -186,8 +186,16 @@ class Finder {
     if (metadata_differs(entry, old)) send(entry, -1, source_.upper, ".");
   }
 
-  void send(Entry& entry, int content, int directory, const std::string& name) {
+  void clamp(Entry& entry) const {
     if (options_.clamp_mtime) entry.mtime = std::min(entry.mtime, *options_.clamp_mtime);
+  }
+
+  void send(Entry& entry, int content, int directory, const std::string& name) {
+    clamp(entry);
+    emit(entry, content, directory, name);
+  }
+
+  void emit(const Entry& entry, int content, int directory, const std::string& name) {
     emit_({entry, content, directory, name});
     ++stats_.entries;
   }
@@ -205,9 +213,8 @@ class Finder {
       const std::string at = join_path(path, item.name);
       try {
         if (item.kind == Item::Kind::deletion) {
-          Entry gone{.path = at, .type = FileType::whiteout};
-          emit_({gone, -1, fd, item.name});
-          ++stats_.entries;
+          const Entry gone{.path = at, .type = FileType::whiteout};
+          emit(gone, -1, fd, item.name);
         } else if (item.kind == Item::Kind::entry) {
           compare(fd, lower, at, item, settled);
         } else {
@@ -283,7 +290,13 @@ class Finder {
     }
     Entry entry = describe(fd, item.name, status, content.get(), true);
     entry.path = path;
-    if (old && !listed && same(entry, content.get(), *old, item.name)) return;
+    if (old && same(entry, content.get(), *old, item.name)) {
+      if (!listed) return;
+      // Only for what is in it: as the view below has it, however new that is.
+      entry.mtime = old->indexed ? old->indexed->mtime : old->status.st_mtim.tv_sec;
+      emit(entry, -1, fd, item.name);
+      return;
+    }
     if (file && status.st_nlink > 1) {
       const auto [first, fresh] =
           written_.try_emplace(std::pair(uint64_t{status.st_dev}, uint64_t{status.st_ino}), path);
@@ -313,7 +326,7 @@ class Finder {
     before = describe(old.holder, name, old.status, lower, false);
     before.path = entry.path;
     Entry clamped = entry;
-    if (options_.clamp_mtime) clamped.mtime = std::min(clamped.mtime, *options_.clamp_mtime);
+    clamp(clamped);
     if (metadata_differs(entry, before) && metadata_differs(clamped, before)) return false;
     return !file || same_content(content, lower);
   }
@@ -332,7 +345,7 @@ class Finder {
                        .xattrs = entry.xattrs};
     if (LayerIndex::attributes_of(entry) != old.attributes) return false;
     Entry clamped = entry;
-    if (options_.clamp_mtime) clamped.mtime = std::min(clamped.mtime, *options_.clamp_mtime);
+    clamp(clamped);
     if (metadata_differs(entry, before) && metadata_differs(clamped, before)) return false;
     return entry.type != FileType::file || content_digest(content) == old.content_digest;
   }

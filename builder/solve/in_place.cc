@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "builder/store/layer_blob.hh"
 #include "builder/sys/error.hh"
 
 namespace kiln::solve {

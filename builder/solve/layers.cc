@@ -1,7 +1,7 @@
 #include "builder/solve/layers.hh"
 
-#include "builder/layer/decompress.hh"
 #include "builder/layer/tar_reader.hh"
+#include "builder/store/layer_blob.hh"
 #include "builder/sys/error.hh"
 
 namespace kiln::solve {
@@ -19,34 +19,6 @@ std::shared_future<T> ready(T value) {
   return promise.get_future().share();
 }
 
-// Keeps what it reads from alive, and checks the digest when the end is reached.
-class LayerSource final : public ByteSource {
- public:
-  LayerSource(Fd file, const CachedLayer& layer)
-      : file_(std::move(file)), raw_(file_.get()), plain_(decompress(raw_)), layer_(layer) {}
-
-  size_t read(std::span<std::byte> data) override {
-    const size_t n = plain_->read(data);
-    if (n != 0) {
-      hasher_.update(std::span<const std::byte>(data.data(), n));
-    } else if (!checked_) {
-      checked_ = true;
-      if (const oci::Digest found = hasher_.finish(); found != layer_.diff_id)
-        throw Error("layer " + layer_.blob.digest.text() + " unpacks to " + found.text() +
-                    ", its image says " + layer_.diff_id.text());
-    }
-    return n;
-  }
-
- private:
-  Fd file_;
-  FdSource raw_;
-  std::unique_ptr<ByteSource> plain_;
-  CachedLayer layer_;
-  oci::Hasher hasher_;
-  bool checked_ = false;
-};
-
 // The content of the current entry of a TarReader.
 class EntryContent final : public ByteSource {
  public:
@@ -58,10 +30,6 @@ class EntryContent final : public ByteSource {
 };
 
 }  // namespace
-
-std::unique_ptr<ByteSource> open_layer(Store& store, const CachedLayer& layer) {
-  return std::make_unique<LayerSource>(store.open_blob(layer.blob.digest), layer);
-}
 
 Layers::Layers(Store& store, Compression compression, bool forced_copy)
     : store_(store), compression_(compression), forced_copy_(forced_copy) {}
@@ -96,12 +64,7 @@ std::mutex& Layers::lock_of(const std::string& key) {
 
 std::shared_ptr<const LayerIndex> Layers::index_of(const CachedLayer& layer) {
   const std::lock_guard lock(lock_of("index " + layer.diff_id.text()));
-  if (auto stored = store_.layer_index(layer.diff_id))
-    return std::make_shared<const LayerIndex>(std::move(*stored));
-  const auto tar = open_layer(store_, layer);
-  LayerIndex index = LayerIndex::from_tar(*tar);
-  store_.put_layer_index(layer.diff_id, index);
-  return std::make_shared<const LayerIndex>(std::move(index));
+  return std::make_shared<const LayerIndex>(index_of_layer(store_, layer));
 }
 
 MergedIndex Layers::index(const ChainRef& chain) {
@@ -229,9 +192,17 @@ PackedLayer Layers::repack(const CachedLayer& layer, const std::function<void(En
   });
 }
 
-PackedLayer Layers::restamp(const CachedLayer& layer, std::optional<int64_t> was, int64_t epoch) {
+PackedLayer Layers::restamp(const CachedLayer& layer, const ChainRef& parent,
+                            std::optional<int64_t> was, int64_t epoch) {
+  const MergedIndex below = index(parent);
   return repack(layer, [&](Entry& entry) {
-    if (entry.mtime > epoch || (was && entry.mtime == *was)) entry.mtime = epoch;
+    if (entry.mtime <= epoch && !(was && entry.mtime == *was)) return;
+    // One that is listed for what is in it has the time that it has below (ChangeOptions).
+    if (entry.type == FileType::directory)
+      if (const auto old = below.lookup(entry.path);
+          old && old->type == FileType::directory && old->mtime == entry.mtime)
+        return;
+    entry.mtime = epoch;
   });
 }
 

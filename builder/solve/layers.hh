@@ -91,9 +91,11 @@ class Layers {
   // The changes of a committed snapshot.
   PackedLayer pack_changes(const std::string& key, const ChangeOptions& options,
                            ChangeStats* stats = nullptr);
-  // A RUN layer of the cache whose files must not be newer than `epoch`: the same with their times
-  // clamped. `was` is the epoch that it was made under: files of exactly that time were clamped.
-  PackedLayer restamp(const CachedLayer& layer, std::optional<int64_t> was, int64_t epoch);
+  // A RUN layer of the cache on top of `parent` whose files must not be newer than `epoch`: the
+  // same with their times clamped. `was` is the epoch that it was made under: files of exactly that
+  // time were clamped.
+  PackedLayer restamp(const CachedLayer& layer, const ChainRef& parent, std::optional<int64_t> was,
+                      int64_t epoch);
   // The same content, compressed as this build wants it.
   PackedLayer recompress(const CachedLayer& layer);
 
@@ -110,9 +112,5 @@ class Layers {
   std::unique_ptr<Snapshotter> snapshots_;
   std::map<std::string, std::unique_ptr<std::mutex>> key_locks_;
 };
-
-// Reads a layer's blob as a plain tar. Throws Error at the end if the tar's digest is not
-// `layer.diff_id` (image-spec config.md "DiffID").
-std::unique_ptr<ByteSource> open_layer(Store& store, const CachedLayer& layer);
 
 }  // namespace kiln::solve

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "builder/solve/cache_key.hh"
+#include "builder/store/layer_blob.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/user_namespace.hh"

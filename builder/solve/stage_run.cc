@@ -37,6 +37,7 @@ std::string one_line(std::string_view text) {
 std::string write_patch(const RecordPatch& patch) {
   nlohmann::ordered_json json = {{"root", patch.root}, {"created", patch.created}};
   if (patch.epoch) json["epoch"] = *patch.epoch;
+  if (!patch.compression.empty()) json["compression"] = patch.compression;
   return json.dump();
 }
 
@@ -52,6 +53,10 @@ std::optional<RecordPatch> read_patch(std::string_view text) {
   if (epoch != json.end()) {
     if (!epoch->is_number_integer()) return std::nullopt;
     patch.epoch = epoch->get<int64_t>();
+  }
+  if (const auto compression = json.find("compression"); compression != json.end()) {
+    if (!compression->is_string()) return std::nullopt;
+    patch.compression = compression->get<std::string>();
   }
   return patch;
 }
@@ -224,16 +229,17 @@ std::optional<CacheRecord> StageRun::find(const CacheKey& key, const std::string
   return std::nullopt;
 }
 
-void StageRun::remember(const CacheKey& key, const std::string& slot, const RecordPatch& patch,
-                        const PackedLayer& layer) {
-  if (!services_.request.remember) return;
+void remember(Services& services, const CacheKey& key, const std::string& slot, RecordPatch patch,
+              const PackedLayer& layer) {
+  if (!services.request.remember) return;
   CacheRecord record;
   record.key = key.digest();
   record.slot = slot;
   record.layers = {layer.layer};
+  patch.compression = compression_identity(services.request.compression);
   record.patch = write_patch(patch);
   record.parts = key.parts();
-  services_.cache.put(std::move(record));
+  services.cache.put(std::move(record));
 }
 
 bool StageRun::use_record(const CacheRecord& record, bool restamp) {
@@ -243,25 +249,41 @@ bool StageRun::use_record(const CacheRecord& record, bool restamp) {
   const std::optional<int64_t>& epoch = services_.request.epoch;
   if (epoch && patch->epoch != epoch) {
     if (!restamp) return false;
-    layer = services_.layers.restamp(layer.layer, patch->epoch, *epoch);
+    layer = restamped(layer.layer, patch->epoch, *epoch);
+  } else if (patch->compression != compression_identity(services_.request.compression)) {
+    layer = recompressed(layer.layer);
   }
-  layer = in_wanted_compression(std::move(layer));
   chain_ = services_.layers.extend(chain_, patch->root, snapshot_name(patch->root), layer);
   created_ = patch->created;
   state_->set_layer_made(true);
   return true;
 }
 
-// A layer that another build compressed in another way; remembered, too.
-PackedLayer StageRun::in_wanted_compression(PackedLayer layer) {
-  const Compression wanted = services_.request.compression;
-  if (layer.layer.blob.media_type == layer_media_type(wanted)) return layer;
+// Both make another layer of one of the cache, and remember it for the next time.
+PackedLayer StageRun::restamped(const CachedLayer& layer, const std::optional<int64_t>& was,
+                                int64_t epoch) {
+  CacheKey key("restamped");
+  key.add("layer", layer.diff_id.text()).add("on", chain_ ? chain_->snapshot : "");
+  if (was) key.add("was", std::to_string(*was));
+  key.add("epoch", std::to_string(epoch));
+  return derived(std::move(key),
+                 [&] { return services_.layers.restamp(layer, chain_, was, epoch); });
+}
+
+// Also of the same kind, where another version of the library made it: a build that finds
+// everything in the cache gives the same digests as one that finds nothing.
+PackedLayer StageRun::recompressed(const CachedLayer& layer) {
   CacheKey key("compressed");
-  key.add("layer", layer.layer.diff_id.text()).add("as", compression_identity(wanted));
+  key.add("layer", layer.diff_id.text());
+  return derived(std::move(key), [&] { return services_.layers.recompress(layer); });
+}
+
+PackedLayer StageRun::derived(CacheKey key, const std::function<PackedLayer()>& make) {
+  key.add("as", compression_identity(services_.request.compression));
   if (const auto record = services_.cache.find(key.digest()); record && record->layers.size() == 1)
-    return {record->layers.front(), layer.index};
-  PackedLayer made = services_.layers.recompress(layer.layer);
-  remember(key, "", {}, made);
+    return {record->layers.front(), nullptr};
+  PackedLayer made = make();
+  remember(services_, key, "", {}, made);
   return made;
 }
 
@@ -270,8 +292,7 @@ UserDatabase StageRun::users() {
   const MergedIndex merged = index();
   try {
     return {merged.read("etc/passwd"), merged.read("etc/group")};
-  } catch (const Error&) {
-    // Links to files whose text the indexes do not carry (or no files at all, which is said again).
+  } catch (const TextNotIndexed&) {  // of what a link names
     const auto root = services_.layers.snapshots().view(services_.layers.materialise(chain_));
     return {read_file_in_root(root->root(), "etc/passwd", size_t{1} << 20),
             read_file_in_root(root->root(), "etc/group", size_t{1} << 20)};
@@ -320,7 +341,7 @@ void StageRun::make_workdir(const stage::Step& step, const std::string& path) {
         services_.layers.pack([&](LayerWriter& writer) { directories.write(writer); });
     const std::string root = key.digest().text();
     created_ = now_text();
-    remember(key, "", {root, created_, services_.request.epoch}, layer);
+    remember(services_, key, "", {root, created_, services_.request.epoch, {}}, layer);
     chain_ = services_.layers.extend(chain_, root, snapshot_name(root), std::move(layer));
     state_->set_layer_made(true);
     services_.progress.end(id, Outcome::done);

@@ -1,7 +1,7 @@
 // Owns: doing the steps of one stage in order: name, key, cache, work, record. Each kind of step
-// has its file: run (stage_run_command.cc), copy and add (stage_run_copy.cc), the rest
-// (stage_run.cc). Does not own: other stages (solver.hh), or what an instruction says about the
-// image (stage/).
+// has its file: run (stage_run_command.cc, stage_run_setup.cc), copy and add (stage_run_copy.cc),
+// the rest (stage_run.cc). Does not own: other stages (solver.hh), or what an instruction says
+// about the image (stage/).
 #pragma once
 
 #include <optional>
@@ -22,9 +22,13 @@ struct RecordPatch {
   std::string root;              // key of the root filesystem after the step
   std::string created;           // RFC 3339, for the image's history
   std::optional<int64_t> epoch;  // that file times were clamped to
+  std::string compression;       // compression_identity() of the layer's blob
 };
 std::string write_patch(const RecordPatch& patch);
 std::optional<RecordPatch> read_patch(std::string_view text);
+// Records what a step made, unless the build is to leave no trace. Fills in the compression.
+void remember(Services& services, const CacheKey& key, const std::string& slot, RecordPatch patch,
+              const PackedLayer& layer);
 
 // What CopyLayer::list_parents() asks; borrows `index`.
 std::function<std::optional<Entry>(const std::string&)> parents_in(const MergedIndex& index);
@@ -46,15 +50,15 @@ class StageRun {
   bool cache_off() const;
   // The record of `key`, unless the cache is off; else the reason in --explain's words.
   std::optional<CacheRecord> find(const CacheKey& key, const std::string& slot, StepId id);
-  void remember(const CacheKey& key, const std::string& slot, const RecordPatch& patch,
-                const PackedLayer& layer);
   // Continues with a layer that a record has; false when it has to be made again.
   bool use_record(const CacheRecord& record, bool restamp);
   std::string slot_of(const stage::Step& step, size_t index) const;
   std::string now_text() const;
   std::string snapshot_name(const std::string& key) const;
   MergedIndex index() { return services_.layers.index(chain_); }
-  PackedLayer in_wanted_compression(PackedLayer layer);
+  PackedLayer restamped(const CachedLayer& layer, const std::optional<int64_t>& was, int64_t epoch);
+  PackedLayer recompressed(const CachedLayer& layer);
+  PackedLayer derived(CacheKey key, const std::function<PackedLayer()>& make);
   UserDatabase users();
   [[noreturn]] void fail(const stage::Step& step, const std::string& message);
 
@@ -72,7 +76,7 @@ class StageRun {
                                    std::vector<FetchedSource>& fetched, const MergedIndex& base,
                                    bool unpack);
   bool run_follows(size_t index) const;
-  void prepare_run_services();
+  void prepare_run_services(StepNetwork network);
   struct RunInputs;
   void add_run_mounts(const stage::Step& step, const dockerfile::Run& run, StepId id,
                       RunInputs& inputs, CacheKey& key);

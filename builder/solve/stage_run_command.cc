@@ -1,19 +1,14 @@
 // RUN: its key, its mounts, the command in a workspace, and the layer of what it changed.
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <deque>
-#include <filesystem>
 
 #include "builder/solve/stage_run.hh"
 #include "builder/stage/invocation.hh"
-#include "builder/steps/container_defaults.hh"
-#include "builder/steps/container_network.hh"
-#include "builder/steps/seccomp_profile.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
@@ -68,19 +63,6 @@ std::string network_name(StepNetwork network) {
   return "host";
 }
 
-void require_pasta(Isolation isolation) {
-  if (isolation != Isolation::runtime)
-    throw Error(
-        std::string("--network=pasta needs a container for the command, which --isolation ") +
-        (isolation == Isolation::chroot ? "chroot" : "in-place") +
-        " does without: use --isolation oci, or the network default");
-  try {
-    find_pasta();
-  } catch (const Error& error) {
-    throw Error("--network=pasta: " + error.message());
-  }
-}
-
 // What a user namespace with too few ids refused to a command.
 std::string refused_text(const std::vector<std::string>& refused) {
   std::string text = "the command asked for what cannot be done with the ids mapped here (" +
@@ -115,51 +97,6 @@ struct StageRun::RunInputs {
   std::vector<OpenTree> opened;
   std::vector<std::unique_ptr<Rootfs>> workspaces;
 };
-
-void StageRun::prepare_run_services() {
-  const std::lock_guard lock(services_.run_setup);
-  if (services_.run_ready) return;
-  const Isolation isolation = services_.request.isolation;
-  if (isolation == Isolation::chroot) {
-    if (!has_capability(CAP_SYS_CHROOT))
-      throw Error("--isolation chroot needs CAP_SYS_CHROOT, which this process lacks");
-  } else if (isolation == Isolation::runtime &&
-             user_namespace().state == UserNamespace::State::refused) {
-    throw Error("RUN needs root or a user namespace: " + user_namespace().why +
-                ". 'kiln doctor' says what works here");
-  }
-  if (user_namespace().state == UserNamespace::State::single)
-    services_.progress.warn("only one user id is mapped (" + user_namespace().why +
-                            "): files of other owners look like root's in RUN, and what needs "
-                            "other ids ends the build");
-  Store& store = services_.layers.store();
-  if (isolation == Isolation::in_place) {
-    services_.runtime.in_place = &services_.in_place->server();
-  } else if (isolation == Isolation::chroot) {
-    services_.runtime.runtime = std::filesystem::read_symlink("/proc/self/exe");
-    services_.runtime.arguments = {"chroot-runtime"};
-  } else {
-    services_.runtime.runtime = find_runtime(services_.request.runtime);
-  }
-  const std::string state = runtime_state_directory(store.sub_directory("runtime"));
-  services_.runtime.arguments.insert(services_.runtime.arguments.end(), {"--root", state});
-  RunDefaults& d = services_.run_defaults;
-  d.config = default_container();
-  d.config.linux_->seccomp = default_seccomp(default_capabilities());
-  d.extra_hosts = services_.request.extra_hosts;
-  d.rlimits = services_.request.rlimits;
-  d.memory = services_.request.memory;
-  d.memory_swap = services_.request.memory_swap;
-  d.shm_size = services_.request.shm_size;
-  d.work_directory = services_.work.path();
-  d.bundle_directory = services_.work.bundles();
-  d.container_prefix = services_.work.container_prefix();
-  if (isolation != Isolation::in_place) services_.work.set_runtime(services_.runtime);
-  d.isolation = isolation;
-  d.resolv_conf = resolv_conf_text(false);
-  services_.cache_mounts = store.sub_directory("cache-mounts");
-  services_.run_ready = true;
-}
 
 void StageRun::add_run_mounts(const stage::Step& step, const dockerfile::Run& run, StepId id,
                               RunInputs& inputs, CacheKey& key) {
@@ -327,8 +264,7 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
     return;
   }
 
-  prepare_run_services();
-  if (network == StepNetwork::pasta) require_pasta(services_.request.isolation);
+  prepare_run_services(network);
   services_.jobs.acquire();
   struct Release {
     std::counting_semaphore<>& jobs;
@@ -402,21 +338,14 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
   const std::string snapshot = snapshot_name(root);
   const std::optional<int64_t> epoch = services_.request.epoch;
   created_ = rfc3339(epoch.value_or(began));
-  const RecordPatch patch{root, created_, epoch};
+  const RecordPatch patch{root, created_, epoch, {}};
   const ChangeOptions options{.clamp_mtime = epoch, .list_parents = true};
   const auto finish = [&services = services_, id, key, slot, patch](const PackedLayer& packed,
                                                                     const ChangeStats& stats) {
     for (const auto& [name, count] : stats.dropped_xattrs)
       services.progress.note(id, std::to_string(count) + " extended attributes " + name +
                                      " are not kept in the layer");
-    if (!services.request.remember) return;
-    CacheRecord record;
-    record.key = key.digest();
-    record.slot = slot;
-    record.layers = {packed.layer};
-    record.patch = write_patch(patch);
-    record.parts = key.parts();
-    services.cache.put(std::move(record));
+    remember(services, key, slot, patch, packed);
   };
   if (in_place != nullptr) {
     // The next step changes the very tree that this layer is read from.

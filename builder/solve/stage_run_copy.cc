@@ -5,9 +5,8 @@
 #include <algorithm>
 
 #include "builder/dockerfile/ignore.hh"
-#include "builder/layer/decompress.hh"
 #include "builder/layer/layer_index.hh"
-#include "builder/layer/tar_reader.hh"
+#include "builder/solve/extracted_archive.hh"
 #include "builder/solve/stage_run.hh"
 #include "builder/steps/mode_change.hh"
 #include "builder/steps/remote_source.hh"
@@ -49,19 +48,6 @@ void apply_mode(CopyPlan& plan, const ModeChange& mode) {
     if (d.like) change(d.like->entry);
 }
 
-bool is_archive(const Context& context, const ContextEntry& file) {
-  if (file.entry.type != FileType::file) return false;
-  const Fd fd = context.open_file(file.entry.path);
-  FdSource raw(fd.get());
-  try {
-    const auto plain = decompress(raw);
-    TarReader tar(*plain, TarReader::Whiteouts::literal);
-    return tar.next().has_value();
-  } catch (const Error&) {
-    return false;  // no archive, or one that nothing can read: copied as it is
-  }
-}
-
 // Of what a plan reads from files; images have them in their indexes.
 oci::Digest digest_xattrs(const CopyPlan& plan, const Context& context) {
   oci::Hasher hasher;
@@ -91,42 +77,6 @@ void change_modes(std::vector<ContextEntry>& entries, const ModeChange& change) 
     if (e.entry.type != FileType::symlink)
       e.entry.mode = change.apply(e.entry.mode, e.entry.type == FileType::directory);
 }
-
-// An extracted archive, as a tree to copy from; removed with the object.
-class Extracted {
- public:
-  Extracted(const std::string& parent, const Context& context, const ContextEntry& file)
-      : parent_(open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
-        name_("archive-" + random_name()) {
-    if (!parent_) throw SysError("open " + parent);
-    make_dir_at(parent_.get(), name_, 0700);
-    const Fd fd = context.open_file(file.entry.path);
-    FdSource raw(fd.get());
-    const auto plain = decompress(raw);
-    const Fd into = open_dir_at(parent_.get(), name_);
-    ApplyOptions options;
-    options.kind = ApplyOptions::Kind::archive;
-    listed_ = apply_tar(*plain, into.get(), options).index;
-    tree_.emplace(open_dir_at(parent_.get(), name_), "archive " + file.entry.path);
-  }
-  ~Extracted() {
-    try {
-      remove_tree_at(parent_.get(), name_);
-    } catch (const Error&) {
-      return;  // prune removes it
-    }
-  }
-  Extracted(const Extracted&) = delete;
-  Extracted& operator=(const Extracted&) = delete;
-  const Context& tree() const { return *tree_; }
-  const LayerIndex& listed() const { return listed_; }  // what the archive has entries for
-
- private:
-  Fd parent_;
-  std::string name_;
-  std::optional<Context> tree_;
-  LayerIndex listed_;
-};
 
 }  // namespace
 
@@ -288,7 +238,7 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
                              run_follows(index));
     services_.layers.commit_copy(*packed, snapshot_name(root));
     created_ = now_text();
-    remember(key, slot, {root, created_, epoch}, packed->layer);
+    remember(services_, key, slot, {root, created_, epoch, {}}, packed->layer);
     if (services_.request.remember) services_.cache.note(place_slot, key.digest());
     chain_ = services_.layers.extend(chain_, root, snapshot_name(root), std::move(packed->layer));
     outcome = Outcome::done;
@@ -379,10 +329,10 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
   const auto need_destination = [&] {
     if (!plan.destination.empty() && !base.lookup(plan.destination)) layer.add_directory(made);
   };
-  std::vector<std::unique_ptr<Extracted>> archives;
+  std::vector<std::unique_ptr<ExtractedArchive>> archives;
   const auto extract_into = [&](const Context& from, const ContextEntry& file,
                                 const std::string& destination) {
-    archives.push_back(std::make_unique<Extracted>(services_.work.path(), from, file));
+    archives.push_back(std::make_unique<ExtractedArchive>(services_.work.path(), from, file));
     const Context& tar = archives.back()->tree();
     need_destination();
     // An archive brings its own owners and times (Dockerfile reference, "ADD").
@@ -428,7 +378,8 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
       std::vector<ContextEntry> entries = f.context->walk("");
       if (job.request.exclude)
         std::erase_if(entries, [&](const ContextEntry& e) {
-          return job.request.exclude(e.entry.path, e.entry.type == FileType::directory);
+          return !e.entry.path.empty() &&
+                 job.request.exclude(e.entry.path, e.entry.type == FileType::directory);
         });
       if (attributes.mode) change_modes(entries, *attributes.mode);
       layer.add_tree(*f.context, "", entries, plan.destination,
