@@ -16,6 +16,7 @@
 #include "builder/cli/build_sources.hh"
 #include "builder/cli/destination.hh"
 #include "builder/cli/in_place.hh"
+#include "builder/cli/known_base.hh"
 #include "builder/cli/output.hh"
 #include "builder/cli/verb.hh"
 #include "builder/dockerfile/file.hh"
@@ -188,12 +189,16 @@ class Build {
     return 0;
   }
 
-  // --check prints what `kiln check` would and ends; a build ends only where the file asks for it
-  // (`# check=error=true`), and otherwise warns.
+  // --check prints what `kiln check` would and ends; a build looks only where the file asks for it
+  // (`# check=error=true`).
   std::optional<int> lint(const dockerfile::Dockerfile& file, const BuildSources& sources) {
-    const stage::LintResult result =
-        stage::lint(file, request_.inputs, {}, sources.ignore ? sources.ignore.get() : nullptr);
-    if (use_) return std::nullopt;
+    if (use_ || (!arguments_.has("check") && !file.directives.check)) return std::nullopt;
+    // Of bases, what the store knows: a check fetches nothing.
+    const auto base_config = [&](const stage::Origin& origin) {
+      return try_known_config(store_, origin, request_.inputs.target_platform);
+    };
+    const stage::LintResult result = stage::lint(file, request_.inputs, base_config,
+                                                 sources.ignore ? sources.ignore.get() : nullptr);
     if (arguments_.has("check")) {
       progress_->close();
       print(stage::lint_text(file.source, result));

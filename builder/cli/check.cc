@@ -2,12 +2,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "builder/cli/known_base.hh"
 #include "builder/cli/output.hh"
 #include "builder/cli/verb.hh"
 #include "builder/dockerfile/file.hh"
 #include "builder/stage/lint.hh"
-#include "builder/store/image.hh"
-#include "builder/store/store.hh"
 #include "builder/sys/file.hh"
 
 namespace kiln::cli {
@@ -77,22 +76,14 @@ stage::Inputs inputs_of(const Arguments& arguments) {
   return inputs;
 }
 
-// What the store knows of base images, so that their variables and users count. A check neither
-// makes a store nor fails for one.
-std::optional<oci::ImageConfig> known_config(const std::string& directory,
-                                             const stage::Origin& origin,
-                                             const oci::Platform& platform) {
-  if (origin.kind != stage::Origin::Kind::image) return std::nullopt;
-  if (access((directory + "/index.json").c_str(), R_OK) != 0) return std::nullopt;
+// A check neither makes a store nor fails for one.
+std::unique_ptr<Store> try_open_store(const std::string& directory) {
+  if (access((directory + "/index.json").c_str(), R_OK) != 0) return nullptr;
   try {
-    Store store(directory);
-    if (auto image = try_load_image(store, origin.name, origin.platform.value_or(platform))) {
-      return image->config;
-    }
+    return std::make_unique<Store>(directory);
   } catch (const Error&) {
-    // Ambiguous, damaged, or for another platform: as good as unknown.
+    return nullptr;
   }
-  return std::nullopt;
 }
 
 int check(const Arguments& arguments) {
@@ -101,9 +92,9 @@ int check(const Arguments& arguments) {
   std::optional<dockerfile::IgnoreMatcher> ignore;
   if (files.ignore) ignore.emplace(dockerfile::read_ignore_file(*files.ignore));
   const stage::Inputs inputs = inputs_of(arguments);
-  const std::string directory = Store::default_directory(arguments.text("store"));
+  const auto store = try_open_store(Store::default_directory(arguments.text("store")));
   const auto base_config = [&](const stage::Origin& origin) {
-    return known_config(directory, origin, inputs.target_platform);
+    return store ? try_known_config(*store, origin, inputs.target_platform) : std::nullopt;
   };
   const stage::LintResult result =
       stage::lint(file, inputs, base_config, ignore ? &*ignore : nullptr);

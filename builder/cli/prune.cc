@@ -76,15 +76,19 @@ int run_prune(const Arguments& arguments) {
 }
 
 constexpr Option fsck_options[] = {
-    {.name = "repair", .help = "remove damaged blobs, and the names and records that need them"},
+    {.name = "repair",
+     .help = "remove damaged blobs, and the names and records that need them; make damaged indexes "
+             "of layers anew"},
 };
 
 int run_fsck(const Arguments& arguments) {
   Store store(Store::default_directory(arguments.text("store")));
+  // Opening them discards the trees of other boots, which were never written for good.
+  static_cast<void>(existing_snapshots(store));
   const FsckResult result = fsck(store, arguments.has("repair"));
   bool clean = true;
   for (const Damage& damage : result.damage) {
-    print(printable(damage.what) + (damage.repaired ? " (removed)" : "") + "\n");
+    print(printable(damage.what) + (damage.repaired ? " (repaired)" : "") + "\n");
     clean = clean && damage.repaired;
   }
   print(std::to_string(result.blobs) + " blobs (" + human_size(static_cast<int64_t>(result.bytes)) +

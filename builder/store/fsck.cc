@@ -12,6 +12,7 @@
 
 #include "builder/store/cache.hh"
 #include "builder/store/image.hh"
+#include "builder/store/layer_blob.hh"
 #include "builder/sys/error.hh"
 
 namespace kiln {
@@ -95,16 +96,56 @@ class Check {
     }
   }
 
+  // A damaged index is made anew where the layer is there.
   void indexes() {
+    std::map<std::string, CachedLayer> layers;
     for (const std::string& name : names_in(store_.records(), "layer-index")) {
       const auto digest = oci::Digest::parse("sha256:" + name);
       if (digest && store_.layer_index(*digest)) continue;
-      if (repair_) unlinkat(store_.records(), ("layer-index/" + name).c_str(), 0);
+      if (repair_) {
+        unlinkat(store_.records(), ("layer-index/" + name).c_str(), 0);
+        if (layers.empty()) layers = known_layers();
+        const auto layer = layers.find("sha256:" + name);
+        if (layer != layers.end()) rebuild_index(layer->second);
+      }
       damage("index of layer " + name + " is damaged", repair_);
     }
   }
 
  private:
+  // By diff id, those whose blobs are sound.
+  std::map<std::string, CachedLayer> known_layers() {
+    std::map<std::string, CachedLayer> layers;
+    const auto add = [&](const oci::Descriptor& blob, const oci::Digest& diff_id) {
+      if (sizes_.contains(blob.digest.text())) layers.try_emplace(diff_id.text(), blob, diff_id);
+    };
+    for (const auto& stored : records_)
+      if (stored.record)
+        for (const CachedLayer& layer : stored.record->layers) add(layer.blob, layer.diff_id);
+    for (const NamedImage& image : entries_)
+      for (const oci::Descriptor& d : reachable(store_, image.descriptor)) try {
+          if (d.media_type != oci::media::manifest && d.media_type != oci::media::docker_manifest)
+            continue;
+          const oci::Manifest manifest =
+              oci::read_manifest(store_.read_blob(d.digest), d.digest.text());
+          const oci::ImageConfig config = oci::read_image_config(
+              store_.read_blob(manifest.config.digest), manifest.config.digest.text());
+          for (size_t i = 0; i < std::min(manifest.layers.size(), config.diff_ids.size()); ++i)
+            add(manifest.layers[i], config.diff_ids[i]);
+        } catch (const std::exception&) {
+          continue;  // images() told of it
+        }
+    return layers;
+  }
+
+  void rebuild_index(const CachedLayer& layer) {
+    try {
+      index_of_layer(store_, layer);
+    } catch (const Error& error) {
+      damage(error.message(), false);
+    }
+  }
+
   void damage(std::string what, bool repaired) {
     result.damage.push_back({std::move(what), repaired});
   }

@@ -21,7 +21,7 @@ struct FsckResult {
 };
 
 // With `repair`: damaged blobs are removed (they can be pulled or built again), then names and
-// records that need what is missing.
+// records that need what is missing; damaged indexes of layers are made anew.
 FsckResult fsck(Store& store, bool repair);
 
 }  // namespace kiln

@@ -97,6 +97,10 @@ with tempfile.TemporaryDirectory() as top:
     point(code == 0, 'import a base', err)
     point(rules('--store', f'{top}/store', '-', stdin=base) == (1, ['UndefinedVar']), 'a base from the store')
 
+    write(f'{top}/based/Dockerfile', base.decode())
+    code, out, err = kiln('build', '--check', '--store', f'{top}/store', f'{top}/based')
+    point((code, 'UndefinedVar' in out) == (1, True), 'build --check knows the base, too', out + err)
+
     code, out, err = kiln('debug', 'ast', f'{top}/other.df')
     point(out == '(from "debian:12")\n(copy "app.log" "/")\n(user "1")\n', 'debug ast', out + err)
     code, out, err = kiln('debug', 'expand', '-e', 'v=a.b.c', '--', '${v%%.*}', '$v"$w"')

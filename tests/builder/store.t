@@ -100,6 +100,12 @@ chmod u+w "$f"; echo >>"$f"; "$KILN" fsck >"$T/out"; [ $? = 1 ] && grep -q "${bl
 refused 'a damaged manifest is not used' 'damaged' "$KILN" inspect base:2
 "$KILN" fsck --repair >/dev/null; clean; ok $? 'fsck --repair mends it'
 "$KILN" images --format '{{.Name}}' | grep -qx base:1; ok $? 'and keeps the sound images'
+index=$KILN_STORE/kiln/layer-index/$("$KILN" inspect base:1 --format '{{.RootFS.Layers}}' | grep -o 'sha256:[0-9a-f]*' | head -1 | cut -c8-)
+cp "$index" "$T/index"; truncate -s 100 "$index"; "$KILN" fsck >"$T/out"; [ $? = 1 ] && grep -q 'index of layer' "$T/out"; ok $? 'fsck names a damaged index of a layer'
+"$KILN" fsck --repair >/dev/null; cmp "$index" "$T/index" && clean; ok $? 'fsck --repair makes it anew from the layer'
+mkdir -p "$KILN_STORE"/kiln/snapshots/{s/abcde,k}
+printf '1\n00000000-0000-0000-0000-000000000000\nabcde\n-\n' >"$KILN_STORE/kiln/snapshots/k/sha256:0123"
+clean && [ ! -e "$KILN_STORE/kiln/snapshots/s/abcde" ] && [ ! -e "$KILN_STORE/kiln/snapshots/k/sha256:0123" ]; ok $? 'trees of another boot are discarded'
 
 # rmi frees what nothing else uses.
 "$KILN" import "$R" gone:1 >/dev/null; echo only >"$T/c2/only"; "$KILN" import "$T/c2" gone:2 >/dev/null
