@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "builder/cli/verb.hh"
+#include "builder/layer/tree.hh"
 #include "builder/snapshot/remove_files.hh"
 #include "builder/steps/bare_process.hh"
 #include "builder/steps/mount_stubs.hh"
@@ -25,7 +27,9 @@ namespace kiln::cli {
 namespace {
 
 constexpr size_t config_limit = size_t{16} << 20;
-constexpr const char* written_file = "written";  // in the state: where the root's files really are
+// In the state: where the root's files really are, and what directory the root is.
+constexpr const char* written_file = "written";
+constexpr const char* root_file = "root";
 
 constexpr Option chroot_runtime_options[] = {
     {.name = "root", .argument = "DIR", .help = "where its state is"},
@@ -70,15 +74,45 @@ void remove_left_files(PlacedMounts& mounts, int root) {
 // What a process that was killed had put down. Its root may have been a mount of its own, gone with
 // it: then the files are found where that wrote to.
 void remove_placed(int state) {
-  const std::vector<uint64_t> lost = recover_placed_mounts(state);
+  const std::set<FileId> lost = recover_placed_mounts(state);
   const auto written = try_read_file_at(state, written_file, 4096);
   const Fd tree(written ? open(written->c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
                         : -1);
   struct stat status {};
   if (!tree || fstat(tree.get(), &status) != 0) return;
   std::set<FileId> files;
-  for (const uint64_t inode : lost) files.emplace(status.st_dev, inode);
+  for (const auto& [device, inode] : lost) files.emplace(status.st_dev, inode);
   remove_files(tree.get(), files);
+}
+
+// The root directory of a process: which, and where it is mounted. Device and inode alone may be
+// another mount's by now.
+std::string root_text(const std::string& link) {
+  struct stat status {};
+  std::array<char, 4096> path;
+  const ssize_t n = readlink(link.c_str(), path.data(), path.size());
+  if (n <= 0 || stat(link.c_str(), &status) != 0) return "";
+  return file_id_text({status.st_dev, status.st_ino}) + " " +
+         std::string(path.data(), static_cast<size_t>(n));
+}
+
+// Kills what has that directory, a step's own, as its root. As often as new ones appear.
+void end_processes_in(const std::string& root) {
+  if (root.empty() || root == root_text("/proc/self/root")) return;
+  constexpr int rounds = 100;  // times 10 ms
+  for (int i = 0; i < rounds; ++i) {
+    bool found = false;
+    const Fd proc(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!proc) return;
+    for (const std::string& name : list_directory(proc.get())) {
+      const auto pid = kiln::parse_number<pid_t>(name);
+      if (!pid || root_text("/proc/" + name + "/root") != root) continue;
+      found = true;
+      kill(*pid, SIGKILL);
+    }
+    if (!found) return;
+    usleep(10'000);
+  }
 }
 
 int run(const Arguments& arguments, const std::string& id) {
@@ -96,6 +130,8 @@ int run(const Arguments& arguments, const std::string& id) {
   if (const auto written = config.annotations.find(written_annotation);
       written != config.annotations.end())
     write_file_atomic(state.directory.get(), written_file, written->second);
+  write_file_atomic(state.directory.get(), root_file,
+                    root_text("/proc/self/fd/" + std::to_string(root.get())));
   int status = 0;
   {
     MountStubs stubs(root.get());
@@ -139,6 +175,8 @@ void remove_container(const Arguments& arguments, const std::string& id) {
     usleep(10'000);
   }
   if (alive()) kill(*pid, SIGKILL);
+  // With SIGKILL the command ended, too, but not what it had sent into the background.
+  end_processes_in(try_read_file_at(state.directory.get(), root_file, 8192).value_or(""));
   remove_placed(state.directory.get());
   remove_state(state, id);
 }

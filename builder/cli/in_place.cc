@@ -218,10 +218,8 @@ std::vector<KeptPath> read_kept(int journal) {
 }
 
 void recover(int journal, const std::string& store) {
-  const std::vector<uint64_t> lost = recover_placed_mounts(journal);
-  if (!lost.empty()) {
-    InPlaceRoot("/", read_kept(journal)).remove_inodes(lost);
-  }
+  const std::set<FileId> lost = recover_placed_mounts(journal);
+  if (!lost.empty()) InPlaceRoot("/", read_kept(journal)).remove_left_files(lost);
   // Of the dead process: what it had copied in place came from there.
   const std::string run = store + "/kiln/run", state = store + "/kiln/runtime";
   if (access(run.c_str(), F_OK) == 0) solve::WorkDirectory(run, state);

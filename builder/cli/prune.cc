@@ -4,6 +4,7 @@
 #include "builder/cli/snapshots.hh"
 #include "builder/cli/time.hh"
 #include "builder/cli/verb.hh"
+#include "builder/solve/work_directory.hh"
 #include "builder/steps/bundle.hh"
 #include "builder/store/collect.hh"
 #include "builder/store/fsck.hh"
@@ -65,6 +66,9 @@ int run_prune(const Arguments& arguments) {
   }
   Store store(Store::default_directory(arguments.text("store")));
   remove_dead_bundles(store);
+  // Before the trees of dead builds go: secrets in them are overwritten first.
+  solve::remove_dead_work(store.sub_directory("run"),
+                          solve::runtime_state_directory(store.sub_directory("runtime")));
   const auto snapshots = existing_snapshots(store);
   for (const auto& kind : snapshots) wanted.snapshots.push_back(kind.get());
   const Pruned done = prune(store, wanted);

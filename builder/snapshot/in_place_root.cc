@@ -236,10 +236,9 @@ ChangeStats InPlaceRoot::changes(const MergedIndex& before, LayerWriter& writer,
   });
 }
 
-size_t InPlaceRoot::remove_inodes(const std::vector<uint64_t>& inodes) {
+size_t InPlaceRoot::remove_left_files(const std::set<FileId>& files) {
+  if (files.empty()) return 0;
   read_kept();
-  std::set<FileId> files;
-  for (const uint64_t inode : inodes) files.emplace(device_, inode);
   return remove_files(root_.get(), files,
                       [this](const std::string& path) { return is_kept(path); });
 }

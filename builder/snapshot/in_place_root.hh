@@ -14,6 +14,7 @@
 #include "builder/layer/layer_index.hh"
 #include "builder/layer/layer_writer.hh"
 #include "builder/layer/stream.hh"
+#include "builder/snapshot/remove_files.hh"
 #include "builder/snapshot/snapshotter.hh"
 #include "builder/sys/fd.hh"
 
@@ -56,7 +57,7 @@ class InPlaceRoot {
   ChangeStats changes(const MergedIndex& before, LayerWriter& writer, ChangeOptions options);
   // Removes every name of these files; what a command linked or moved elsewhere. Returns how many
   // there were.
-  size_t remove_inodes(const std::vector<uint64_t>& inodes);
+  size_t remove_left_files(const std::set<FileId>& files);
 
  private:
   bool is_kept(const std::string& path) const { return kept_.contains(path); }

@@ -8,6 +8,7 @@
 #include "builder/layer/tree.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/fd.hh"
+#include "builder/sys/number.hh"
 #include "builder/sys/overwrite.hh"
 
 namespace kiln {
@@ -51,6 +52,19 @@ class Removal {
 };
 
 }  // namespace
+
+std::string file_id_text(const FileId& file) {
+  return std::to_string(file.first) + " " + std::to_string(file.second);
+}
+
+std::optional<FileId> parse_file_id(std::string_view text) {
+  const size_t blank = text.find(' ');
+  if (blank == text.npos) return std::nullopt;
+  const auto device = parse_number<uint64_t>(text.substr(0, blank));
+  const auto inode = parse_number<uint64_t>(text.substr(blank + 1));
+  if (!device || !inode) return std::nullopt;
+  return FileId{*device, *inode};
+}
 
 size_t remove_files(int directory, const std::set<FileId>& files,
                     const std::function<bool(const std::string& path)>& skip) {

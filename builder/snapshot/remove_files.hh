@@ -4,14 +4,19 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace kiln {
 
 // Which file, whatever it is called: stat(2)'s st_dev and st_ino.
 using FileId = std::pair<uint64_t, uint64_t>;
+// "DEV INO", in decimal; parse gives nullopt for anything else.
+std::string file_id_text(const FileId& file);
+std::optional<FileId> parse_file_id(std::string_view text);
 
 // Overwrites and removes every name of the regular files `files` in the tree of `directory`, on its
 // filesystem only, and not in what `skip` (if given) says of a path relative to it. Returns how

@@ -52,8 +52,7 @@ PackedLayer InPlace::pack(Layers& layers, const ChainRef& before, const std::str
 }
 
 size_t InPlace::remove_left_files() {
-  const std::vector<uint64_t>& inodes = server_.left_inodes();
-  return inodes.empty() ? 0 : root_.remove_inodes(inodes);
+  return root_.remove_left_files(server_.left_files());
 }
 
 }  // namespace kiln::solve

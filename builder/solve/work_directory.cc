@@ -71,7 +71,29 @@ void remove_dead(int parent, const std::string& directory, const std::string& na
   remove_tree_at(parent, name);
 }
 
+// Nobody may take a directory for a dead one between its making and its lock.
+Fd pass_gate(const std::string& directory) {
+  Fd gate(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!gate) throw SysError("open " + directory);
+  while (flock(gate.get(), LOCK_EX) != 0)
+    if (errno != EINTR) throw SysError("lock " + directory);
+  return gate;
+}
+
+void remove_dead_ones(int parent, const std::string& directory, const std::string& runtime_state) {
+  for (const std::string& name : names_in(parent)) try {
+      remove_dead(parent, directory, name, runtime_state);
+    } catch (const Error&) {
+      continue;  // a mount of another namespace may hold it; the next build tries again
+    }
+}
+
 }  // namespace
+
+void remove_dead_work(const std::string& directory, const std::string& runtime_state) {
+  const Fd gate = pass_gate(directory);
+  remove_dead_ones(gate.get(), directory, runtime_state);
+}
 
 std::string runtime_state_directory(const std::string& otherwise) {
   const std::string mine = "/kiln-" + std::to_string(geteuid());
@@ -97,16 +119,8 @@ std::string runtime_state_directory(const std::string& otherwise) {
 WorkDirectory::WorkDirectory(const std::string& directory, const std::string& runtime_state)
     : parent_(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), name_(random_name()) {
   if (!parent_) throw SysError("open " + directory);
-  // Nobody may take a directory for a dead one between its making and its lock.
-  const Fd gate(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!gate) throw SysError("open " + directory);
-  while (flock(gate.get(), LOCK_EX) != 0)
-    if (errno != EINTR) throw SysError("lock " + directory);
-  for (const std::string& name : names_in(parent_.get())) try {
-      remove_dead(parent_.get(), directory, name, runtime_state);
-    } catch (const Error&) {
-      continue;  // a mount of another namespace may hold it; the next build tries again
-    }
+  const Fd gate = pass_gate(directory);
+  remove_dead_ones(gate.get(), directory, runtime_state);
   make_dir_at(parent_.get(), name_, 0700);
   own_ = open_dir_at(parent_.get(), name_);
   if (flock(own_.get(), LOCK_EX | LOCK_NB) != 0) throw SysError("lock " + directory);

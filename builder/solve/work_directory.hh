@@ -37,6 +37,9 @@ class WorkDirectory {
   bool in_memory_ = false;
 };
 
+// What WorkDirectory does first, alone.
+void remove_dead_work(const std::string& directory, const std::string& runtime_state);
+
 // Where the runtime keeps the state of build containers (its --root): in memory, as runtimes copy
 // the config.json of a container there, and that holds secrets where a step asks for them as
 // variables. Of this user alone; `otherwise` on machines that have no such place.

@@ -13,6 +13,7 @@
 #include "builder/steps/bare_process.hh"
 #include "builder/steps/mount_stubs.hh"
 #include "builder/steps/placed_mounts.hh"
+#include "builder/sys/descriptor_passing.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/number.hh"
@@ -37,27 +38,13 @@ void send_text(int socket, std::string_view text) {
 
 // nullopt: kiln is gone.
 std::optional<Request> receive(int socket) {
-  std::string text(packet_limit, '\0');
-  iovec part{text.data(), text.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  ssize_t n = 0;
-  do n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
-  if (n <= 0) return std::nullopt;
+  auto received = receive_descriptors(socket, packet_limit);
+  if (!received) return std::nullopt;
   Request request;
-  request.bundle = text.substr(0, static_cast<size_t>(n));
-  const cmsghdr* head = CMSG_FIRSTHDR(&message);
-  if (head != nullptr && head->cmsg_type == SCM_RIGHTS &&
-      head->cmsg_len == CMSG_LEN(2 * sizeof(int))) {
-    std::array<int, 2> fds{};
-    memcpy(fds.data(), CMSG_DATA(head), sizeof fds);
-    request.out = Fd(fds[0]);
-    request.err = Fd(fds[1]);
+  request.bundle = std::move(received->text);
+  if (received->descriptors.size() == 2) {
+    request.out = std::move(received->descriptors[0]);
+    request.err = std::move(received->descriptors[1]);
   }
   return request;
 }
@@ -103,7 +90,7 @@ void serve(int socket, int journal) {
       answer = std::string("failed ") + error.what();
       answer.resize(std::min(answer.size(), packet_limit / 2));
     }
-    for (const auto& [device, inode] : left) answer += '\0' + std::to_string(inode);
+    for (const FileId& file : left) answer += '\0' + file_id_text(file);
     request.reset();
     send_text(socket, answer);
   }
@@ -137,21 +124,7 @@ InPlaceServer::~InPlaceServer() {
 }
 
 void InPlaceServer::start(const std::string& bundle, int out, int err) {
-  iovec part{const_cast<char*>(bundle.data()), bundle.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* head = CMSG_FIRSTHDR(&message);
-  head->cmsg_level = SOL_SOCKET;
-  head->cmsg_type = SCM_RIGHTS;
-  head->cmsg_len = CMSG_LEN(2 * sizeof(int));
-  const std::array<int, 2> fds = {out, err};
-  memcpy(CMSG_DATA(head), fds.data(), sizeof fds);
-  if (sendmsg(socket_.get(), &message, MSG_NOSIGNAL) < 0)
-    throw SysError("hand a step to the process that runs it");
+  send_descriptors(socket_.get(), bundle, std::array{out, err});
 }
 
 void InPlaceServer::stop() noexcept {
@@ -166,10 +139,10 @@ RuntimeEnd InPlaceServer::wait() {
   while (n < 0 && errno == EINTR);
   if (n <= 0) throw Error("the process that runs steps was killed");
   text.resize(static_cast<size_t>(n));
-  left_inodes_.clear();
+  left_files_.clear();
   for (size_t at = text.rfind('\0'); at != text.npos; at = text.rfind('\0')) {
-    if (const auto inode = parse_number<uint64_t>(std::string_view(text).substr(at + 1)))
-      left_inodes_.push_back(*inode);
+    if (const auto file = parse_file_id(std::string_view(text).substr(at + 1)))
+      left_files_.insert(*file);
     text.resize(at);
   }
   RuntimeEnd end;

@@ -6,9 +6,10 @@
 
 #include <sys/types.h>
 
+#include <set>
 #include <string>
-#include <vector>
 
+#include "builder/snapshot/remove_files.hh"
 #include "builder/steps/runtime_call.hh"
 #include "builder/sys/fd.hh"
 
@@ -17,7 +18,7 @@ namespace kiln {
 //   kiln → server   PATH of a bundle with config.json, and its standard output and error
 //                   "\n" to end what runs
 //   server → kiln   "status N", or "failed TEXT" when the command never ran; then, each behind a
-//                   blank, the inodes of copied files that the command gave other names
+//                   NUL, the file_id_text() of copied files that the command gave other names
 // A closed socket ends what runs and the server.
 class InPlaceServer {
  public:
@@ -31,13 +32,13 @@ class InPlaceServer {
   void start(const std::string& bundle, int out, int err);
   void stop() noexcept;
   RuntimeEnd wait();
-  // After wait(): inodes of PlacedMounts::left_files().
-  const std::vector<uint64_t>& left_inodes() const { return left_inodes_; }
+  // After wait(): PlacedMounts::left_files().
+  const std::set<FileId>& left_files() const { return left_files_; }
 
  private:
   Fd socket_;
   pid_t pid_ = -1;
-  std::vector<uint64_t> left_inodes_;
+  std::set<FileId> left_files_;
 };
 
 }  // namespace kiln

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "builder/steps/ownership_calls.hh"
+#include "builder/sys/descriptor_passing.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/fd.hh"
 #include "builder/sys/user_namespace.hh"
@@ -94,24 +95,6 @@ Fd connect_to(const std::string& path) {
   return connection;
 }
 
-void send_descriptor(int connection, int fd) {
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fd)> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* head = CMSG_FIRSTHDR(&message);
-  head->cmsg_level = SOL_SOCKET;
-  head->cmsg_type = SCM_RIGHTS;
-  head->cmsg_len = CMSG_LEN(sizeof fd);
-  memcpy(CMSG_DATA(head), &fd, sizeof fd);
-  if (sendmsg(connection, &message, MSG_NOSIGNAL) != 1)
-    throw SysError("hand over the seccomp listener");
-}
-
 }  // namespace
 
 void report_ownership_calls(const std::string& path, uint32_t ids) {
@@ -128,7 +111,7 @@ void report_ownership_calls(const std::string& path, uint32_t ids) {
   const Fd listener(static_cast<int>(
       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter)));
   if (!listener) throw SysError("a seccomp filter that reports chown and its like");
-  send_descriptor(connection.get(), listener.get());
+  send_descriptors(connection.get(), {"", 1}, std::array{listener.get()});
 }
 
 }  // namespace kiln

@@ -20,6 +20,7 @@
 
 #include "builder/layer/recorded_owner.hh"
 #include "builder/steps/ownership_calls.hh"
+#include "builder/sys/descriptor_passing.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
@@ -212,27 +213,12 @@ void OwnershipWatch::accept_one(int socket, std::vector<Fd>& listeners) {
   if (!connection) return;
   const timeval patience{10, 0};
   setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  std::array<char, 65536> text;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * 8)> control{};
-  iovec data{text.data(), text.size()};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  if (recvmsg(connection.get(), &message, MSG_CMSG_CLOEXEC) <= 0) return;
-  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
-      Fd got(fd);
-      // Only the listener: a runtime may send a pidfd of the container along.
-      if (link_of("/proc/self/fd/" + std::to_string(fd)).find("seccomp") != std::string::npos)
-        listeners.push_back(std::move(got));
-    }
-  }
+  auto received = receive_descriptors(connection.get(), 65536);
+  if (!received) return;
+  // Only the listener: a runtime may send a pidfd of the container along.
+  for (Fd& got : received->descriptors)
+    if (link_of("/proc/self/fd/" + std::to_string(got.get())).find("seccomp") != std::string::npos)
+      listeners.push_back(std::move(got));
 }
 
 void OwnershipWatch::answer(int listener) {

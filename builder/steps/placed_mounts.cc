@@ -11,7 +11,6 @@
 #include "builder/snapshot/copy_tree.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
-#include "builder/sys/number.hh"
 #include "builder/sys/overwrite.hh"
 #include "builder/sys/resolve.hh"
 
@@ -19,7 +18,7 @@ namespace kiln {
 
 namespace {
 
-// Records of three texts, each ended by a NUL: "moved" PATH SOURCE, "file" PATH INODE.
+// Records of three texts, each ended by a NUL: "moved" PATH SOURCE, "file" PATH FILE_ID.
 constexpr const char* journal_file = "placed";
 constexpr std::string_view hidden_prefix = ".kiln-";
 constexpr size_t journal_limit = size_t{1} << 20;
@@ -164,7 +163,8 @@ void PlacedMounts::place_file(const oci::Mount& mount, int source, const struct 
     Fd copy = copy_file(source, status, placed.parent.get(), placed.name, [&](int made) {
       struct stat own {};
       if (fstat(made, &own) != 0) throw SysError("stat " + mount.destination);
-      note("file", path_in(placed.parent.get(), placed.name), std::to_string(own.st_ino));
+      note("file", path_in(placed.parent.get(), placed.name),
+           file_id_text({own.st_dev, own.st_ino}));
     });
     // Not open for writing while the command may execute it (execve(2), ETXTBSY).
     copy.reset();
@@ -268,7 +268,7 @@ void PlacedMounts::undo() noexcept {
   unlinkat(journal_, journal_file, 0);
 }
 
-std::vector<uint64_t> recover_placed_mounts(int journal) {
+std::set<FileId> recover_placed_mounts(int journal) {
   const auto text = try_read_file_at(journal, journal_file, journal_limit);
   std::vector<std::string> parts;
   for (size_t at = 0; text && at < text->size();) {
@@ -276,7 +276,7 @@ std::vector<uint64_t> recover_placed_mounts(int journal) {
     parts.push_back(text->substr(at, end - at));
     at = end + 1;
   }
-  std::vector<uint64_t> lost;
+  std::set<FileId> lost;
   for (size_t i = 0; i + 2 < parts.size(); i += 3) {
     const std::string &kind = parts[i], &path = parts[i + 1], &other = parts[i + 2];
     if (kind == "moved") {
@@ -284,16 +284,16 @@ std::vector<uint64_t> recover_placed_mounts(int journal) {
       const Fd moved(open(path.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
       if (moved && path_of(moved.get()) == path && access(other.c_str(), F_OK) != 0)
         rename(path.c_str(), other.c_str());
-    } else if (const auto inode = parse_number<uint64_t>(other); kind == "file" && inode) {
+    } else if (const auto id = parse_file_id(other); kind == "file" && id) {
       const Fd file(open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
       struct stat status {};
       const bool found = file && fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) &&
-                         status.st_ino == *inode;
+                         status.st_ino == id->second;
       if (found) {
         overwrite_file(file.get());
         unlink(path.c_str());
       }
-      if (!found || status.st_nlink > 1) lost.push_back(*inode);
+      if (!found || status.st_nlink > 1) lost.insert(*id);
     }
   }
   unlinkat(journal, journal_file, 0);

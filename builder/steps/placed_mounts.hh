@@ -65,8 +65,8 @@ class PlacedMounts {
 };
 
 // After a process that could not undo(): moves back the directories that the journal names, and
-// overwrites and removes the files. Returns the inodes of files that are no longer where they were
-// put down: the command may have moved them.
-std::vector<uint64_t> recover_placed_mounts(int journal);
+// overwrites and removes the files. Returns those that are no longer where they were put down: the
+// command may have moved them.
+std::set<FileId> recover_placed_mounts(int journal);
 
 }  // namespace kiln

@@ -5,13 +5,16 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "builder/steps/in_place_server.hh"
@@ -163,16 +166,43 @@ std::string last_error(const std::string& path) {
   return message;
 }
 
-// Copies both pipes to their sinks until both are closed. False: cancel was requested.
-bool pump(int out, int err, Lines& out_lines, Lines& err_lines, const Cancellation& cancel) {
-  std::array<pollfd, 3> polled = {{{out, POLLIN, 0}, {err, POLLIN, 0}, {cancel.fd(), POLLIN, 0}}};
+// What ends with a runtime's process closes its output. Where something has survived a runtime that
+// was killed, `end` is called to end that, too; what then still writes is not waited for.
+class Survivors {
+ public:
+  explicit Survivors(std::function<void()> end) : end_(std::move(end)) {}
+
+  void runtime_ended() { since_ = std::chrono::steady_clock::now(); }
+  int poll_timeout() const { return since_ ? 100 : -1; }
+  bool given_up() {
+    if (!since_) return false;
+    const auto waited = std::chrono::steady_clock::now() - *since_;
+    if (waited > std::chrono::seconds(1) && end_) std::exchange(end_, nullptr)();
+    return waited > std::chrono::seconds(5);
+  }
+
+ private:
+  std::optional<std::chrono::steady_clock::time_point> since_;
+  std::function<void()> end_;
+};
+
+// Copies both pipes to their sinks until both are closed. `runtime`: its pidfd, or -1. False:
+// cancel was requested.
+bool pump(int out, int err, Lines& out_lines, Lines& err_lines, const Cancellation& cancel,
+          int runtime, Survivors survivors) {
+  std::array<pollfd, 4> polled = {
+      {{out, POLLIN, 0}, {err, POLLIN, 0}, {cancel.fd(), POLLIN, 0}, {runtime, POLLIN, 0}}};
   std::array<char, 16384> buffer;
-  while (polled[0].fd >= 0 || polled[1].fd >= 0) {
-    if (poll(polled.data(), polled.size(), -1) < 0) {
+  while ((polled[0].fd >= 0 || polled[1].fd >= 0) && !survivors.given_up()) {
+    if (poll(polled.data(), polled.size(), survivors.poll_timeout()) < 0) {
       if (errno == EINTR) continue;
       throw SysError("poll");
     }
     if (polled[2].revents != 0) return false;
+    if (polled[3].revents != 0) {
+      polled[3].fd = -1;
+      survivors.runtime_ended();
+    }
     for (size_t i = 0; i < 2; ++i) {
       if (polled[i].revents == 0) continue;
       const ssize_t n = read(polled[i].fd, buffer.data(), buffer.size());
@@ -219,7 +249,9 @@ RuntimeEnd run_container(const RuntimeCall& call, const LineSink& sink,
   out.write.reset();
   err.write.reset();
   Lines out_lines(Stream::out, sink), err_lines(Stream::err, sink);
-  if (!pump(out.read.get(), err.read.get(), out_lines, err_lines, cancel)) {
+  const Fd runtime(pid < 0 ? -1 : static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!pump(out.read.get(), err.read.get(), out_lines, err_lines, cancel, runtime.get(),
+            Survivors([&] { delete_container(call); }))) {
     if (call.in_place != nullptr) {
       call.in_place->stop();
       static_cast<void>(call.in_place->wait());

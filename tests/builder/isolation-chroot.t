@@ -96,8 +96,8 @@ def descendants(pid):
 
 
 d = context('killed', 'FROM base:1\nRUN --mount=type=secret,id=s --mount=type=secret,id=s,env=S mv /run/secrets/s /moved && ln /moved /second; sleep 4321.75')
-for wrap, name in ((WRAP, 'a copied root'), ([], 'an overlay')):
-    store = T + '/store-' + name.split()[-1]
+for wrap, name, what in ((WRAP, 'a copied root', 'build'), ([], 'an overlay', 'build'), (WRAP, 'a copied root', 'prune'), ([], 'an overlay', 'prune')):
+    store = T + '/store-' + name.split()[-1] + '-' + what
     import_base(store=store)
     command = [*wrap, KILN, 'build', '--store', store, '--isolation', 'chroot']
     p = subprocess.Popen([*command, *with_secret, d], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -110,6 +110,20 @@ for wrap, name in ((WRAP, 'a copied root'), ([], 'an overlay')):
     p.wait()
     wait_until(lambda: not processes('sleep 4321.75'))
     check(holds(secret, store) != [], 'with all of them killed it is still there (%s)' % name)
-    r = subprocess.run([*command, context('next', 'FROM base:1\nRUN true')], capture_output=True, text=True)
-    equal((r.returncode, holds(secret, store)), (0, []), 'the next build removes it (%s)' % name, r.stderr)
+    if what == 'prune':
+        r = subprocess.run([*wrap, KILN, 'prune', '--store', store], capture_output=True, text=True)
+    else:
+        r = subprocess.run([*command, context('next', 'FROM base:1\nRUN true')], capture_output=True, text=True)
+    equal((r.returncode, holds(secret, store)), (0, []), 'the next %s removes it (%s)' % (what, name), r.stderr)
+
+# The runtime alone is killed: what the command had sent into the background ends with the step.
+d = context('orphan', 'FROM base:1\nRUN setsid sleep 5432.75 & sleep 4321.75')
+p = subprocess.Popen([KILN, 'build', '--store', T + '/store-overlay-build', '--isolation', 'chroot', d], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+wait_until(lambda: processes('sleep 4321.75') and processes('sleep 5432.75'))
+runtimes = [pid for pid in descendants(p.pid) if b'chroot-runtime' in open('/proc/%d/cmdline' % pid, 'rb').read()]
+check(len(runtimes) == 1, 'one runtime', runtimes)
+os.kill(runtimes[0], signal.SIGKILL)
+err = p.communicate()[1]
+wait_until(lambda: not processes('sleep 5432.75'))
+check(p.returncode not in (0, None) and not processes('sleep 4321.75') and not processes('sleep 5432.75'), 'the runtime is killed: nothing goes on', p.returncode, err)
 done()
