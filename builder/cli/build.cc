@@ -56,15 +56,6 @@ class SignalHandling {
   ~SignalHandling() { interrupted = nullptr; }
 };
 
-ProgressMode progress_mode(const Arguments& arguments) {
-  const std::string mode = arguments.text("progress");
-  return mode == "tty"     ? ProgressMode::terminal
-         : mode == "plain" ? ProgressMode::plain
-         : mode == "json"  ? ProgressMode::json
-         : mode == "quiet" ? ProgressMode::quiet
-                           : ProgressMode::automatic;
-}
-
 std::vector<std::string> tags_of(const Arguments& arguments,
                                  const std::vector<BuildOutput>& outputs) {
   std::vector<std::string> tags;
@@ -126,8 +117,8 @@ class Build {
     // Before the first thread. Where it is forbidden, mounts are taken away one by one instead.
     static_cast<void>(try_private_mount_namespace());
     const bool quiet = !use_ && arguments_.has("quiet");
-    progress_ =
-        make_progress(quiet ? ProgressMode::quiet : progress_mode(arguments_), STDERR_FILENO);
+    progress_ = make_progress(
+        quiet ? ProgressMode::quiet : progress_mode(arguments_.text("progress")), STDERR_FILENO);
     Cancellation cancel;
     const SignalHandling signals(cancel);
     try {

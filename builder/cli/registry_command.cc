@@ -16,13 +16,7 @@ void on_interrupt(int signal) {
 }
 
 ProgressMode mode_of(const Arguments& arguments) {
-  if (arguments.has("quiet")) return ProgressMode::quiet;
-  const std::string mode = arguments.text("progress");
-  return mode == "tty"     ? ProgressMode::terminal
-         : mode == "plain" ? ProgressMode::plain
-         : mode == "json"  ? ProgressMode::json
-         : mode == "quiet" ? ProgressMode::quiet
-                           : ProgressMode::automatic;
+  return arguments.has("quiet") ? ProgressMode::quiet : progress_mode(arguments.text("progress"));
 }
 
 Registries registries_of(const Arguments& arguments) {

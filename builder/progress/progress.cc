@@ -70,6 +70,14 @@ std::unique_ptr<Progress> make_quiet_progress() {
   return std::make_unique<QuietProgress>();
 }
 
+ProgressMode progress_mode(std::string_view name) {
+  return name == "tty"     ? ProgressMode::terminal
+         : name == "plain" ? ProgressMode::plain
+         : name == "json"  ? ProgressMode::json
+         : name == "quiet" ? ProgressMode::quiet
+                           : ProgressMode::automatic;
+}
+
 std::unique_ptr<Progress> make_progress(ProgressMode mode, int fd) {
   if (mode == ProgressMode::automatic)
     mode = fit_for_drawing(fd) ? ProgressMode::terminal : ProgressMode::plain;

@@ -38,6 +38,8 @@ class Progress {
 };
 
 enum class ProgressMode : uint8_t { automatic, terminal, plain, json, quiet };
+// As --progress names them; automatic for all else.
+ProgressMode progress_mode(std::string_view name);
 
 // Shows on `fd` (borrowed). automatic: terminal when fd is one and TERM is not "dumb", else plain.
 std::unique_ptr<Progress> make_progress(ProgressMode mode, int fd);

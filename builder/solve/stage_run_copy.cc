@@ -65,12 +65,6 @@ oci::Digest digest_xattrs(const CopyPlan& plan, const Context& context) {
   return hasher.finish();
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += word + "\n";
-  return text;
-}
-
 // --chmod of what is copied as a whole tree.
 void change_modes(std::vector<ContextEntry>& entries, const ModeChange& change) {
   for (ContextEntry& e : entries)
@@ -185,7 +179,7 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
         k.add("remote " + without_credentials(remote.url), fetched[i].content.text());
         if (remote.unpack) k.add("unpacked " + without_credentials(remote.url), "yes");
         // Its content is the commit, whatever is taken of it.
-        if (fetched[i].directory && !job.excludes.empty()) k.add("excluded", joined(job.excludes));
+        if (fetched[i].directory && !job.excludes.empty()) k.add("excluded", job.excludes);
       }
     };
     const std::string root_key = job.link ? "" : key_of(chain_);

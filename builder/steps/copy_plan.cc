@@ -5,27 +5,16 @@
 
 #include "builder/dockerfile/ignore.hh"
 #include "builder/sys/error.hh"
+#include "builder/sys/resolve.hh"
 
 namespace kiln {
 
 namespace {
 
-// Lexically clean and relative: "/a//./b/../c/" becomes "a/c"; ".." never rises above the root.
+// Lexically clean and relative: "/a//./b/../c/" becomes "a/c".
 std::string clean(std::string_view path) {
-  std::vector<std::string_view> parts;
-  while (!path.empty()) {
-    const size_t slash = path.find('/');
-    const std::string_view part = path.substr(0, slash);
-    path = slash == std::string_view::npos ? "" : path.substr(slash + 1);
-    if (part.empty() || part == ".") continue;
-    if (part == "..") {
-      if (!parts.empty()) parts.pop_back();
-      continue;
-    }
-    parts.push_back(part);
-  }
   std::string out;
-  for (std::string_view part : parts) {
+  for (const std::string_view part : clean_components(path)) {
     if (!out.empty()) out += '/';
     out += part;
   }

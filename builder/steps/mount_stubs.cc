@@ -12,22 +12,6 @@ namespace kiln {
 
 namespace {
 
-std::vector<std::string> components(std::string_view path) {
-  std::vector<std::string> out;
-  while (!path.empty()) {
-    const size_t slash = path.find('/');
-    const std::string_view part = path.substr(0, slash);
-    path = slash == std::string_view::npos ? "" : path.substr(slash + 1);
-    if (part.empty() || part == ".") continue;
-    if (part == "..") {
-      if (!out.empty()) out.pop_back();
-      continue;
-    }
-    out.emplace_back(part);
-  }
-  return out;
-}
-
 // Where a descriptor below `root` is, as the kernel names it; both names come from the same place,
 // so the difference is the path inside.
 std::string inside(int root, int fd) {
@@ -70,9 +54,10 @@ std::string MountStubs::need(std::string_view path, bool directory) {
   }
   Fd at = open_in_root(root_, "/", O_PATH | O_DIRECTORY);
   std::string walked;
-  const std::vector<std::string> parts = components(path);
+  const std::vector<std::string_view> parts = clean_components(path);
   for (size_t i = 0; i < parts.size(); ++i) {
-    walked += "/" + parts[i];
+    walked += '/';
+    walked += parts[i];
     const bool last = i + 1 == parts.size();
     if (auto next = try_open_in_root(root_, walked, O_PATH | O_DIRECTORY)) {
       at = std::move(*next);

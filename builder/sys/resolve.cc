@@ -187,6 +187,21 @@ Fd open_in_root(int root, std::string_view path, int flags, mode_t mode) {
   return std::move(*fd);
 }
 
+std::vector<std::string_view> clean_components(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    const std::string_view part = path.substr(0, slash);
+    path = slash == std::string_view::npos ? "" : path.substr(slash + 1);
+    if (part.empty() || part == ".") continue;
+    if (part != "..")
+      parts.push_back(part);
+    else if (!parts.empty())
+      parts.pop_back();
+  }
+  return parts;
+}
+
 InRootName open_parent_in_root(int root, std::string_view path) {
   while (!path.empty() && path.back() == '/') path.remove_suffix(1);
   const size_t slash = path.rfind('/');

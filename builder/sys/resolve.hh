@@ -10,6 +10,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "builder/sys/fd.hh"
 
@@ -22,6 +23,9 @@ std::expected<Fd, int> try_open_in_root(int root, std::string_view path, int fla
                                         mode_t mode = 0);
 // The same; throws SysError "open PATH in root".
 Fd open_in_root(int root, std::string_view path, int flags, mode_t mode = 0);
+
+// Lexically clean: of "/a//./b/../c/" "a" and "c"; ".." never rises above the root.
+std::vector<std::string_view> clean_components(std::string_view path);
 
 // Parent directory of the last component (links in the parent are followed, the last component is
 // not) and that component's name. Throws SysError if the parent is missing or no directory, Error
