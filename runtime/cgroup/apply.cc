@@ -16,20 +16,17 @@ namespace vessel {
 namespace {
 
 [[noreturn]] void fail(const CgroupWrite& write, const std::string& dir, int error) {
-  std::string text = write.json_path + ": write " + write.value + " to " + write.file + ": ";
-  if (error == ENOENT) {
-    text += "this kernel has no such file for the cgroup";
-  } else if (error == EBUSY && write.file == "memory.limit_in_bytes") {
+  const std::string text = write.json_path + ": write " + write.value + " to " + write.file;
+  if (error == ENOENT) throw Error(text + ": this kernel has no such file for the cgroup");
+  if (error == EBUSY && write.file == "memory.limit_in_bytes") {
     // The kernel could not free enough: say how much is in use.
     auto usage = try_read_cgroup(dir, "memory.usage_in_bytes");
     auto peak = try_read_cgroup(dir, "memory.max_usage_in_bytes");
-    text += "unable to set memory limit to " + write.value +
-            " (current usage: " + std::string(usage ? trim(*usage) : "?") +
-            ", peak usage: " + std::string(peak ? trim(*peak) : "?") + ")";
-  } else {
-    text += error_text(error);
+    throw Error(text + ": unable to set memory limit to " + write.value +
+                " (current usage: " + std::string(usage ? trim(*usage) : "?") +
+                ", peak usage: " + std::string(peak ? trim(*peak) : "?") + ")");
   }
-  throw Error(text);
+  throw SysError(text, error);
 }
 
 // Writes to one file after another with one open: device rules are a line a write.
@@ -95,6 +92,23 @@ void complete_quota(const std::string* v1, const std::string* v2, oci::CpuLimits
     cpu.quota = -1;
 }
 
+// `directory`: that of `path` where it is open, or -1. `fresh`: no program can be there yet.
+void filter_devices(const NormalRules& rules, const std::string& path, int directory, bool fresh) {
+  try {
+    Fd own;
+    if (directory < 0) {
+      own = Fd(::open(path.c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+      if (!own) throw SysError("open cgroup " + path);
+      directory = own.get();
+    }
+    Fd program = load_device_program(device_program(rules));
+    attach_device_program(directory, program.get(), fresh);
+  } catch (SysError& error) {
+    error.prepend("linux.resources.devices");
+    throw;
+  }
+}
+
 }  // namespace
 
 void Cgroup::apply(const oci::Resources& given) {
@@ -142,27 +156,18 @@ void Cgroup::update(const oci::Resources& change) {
 void Cgroup::apply_devices(const oci::Resources& resources, int directory) {
   if (none() || resources.devices.empty()) return;
   NormalRules rules = normal_rules(resources.devices);
-  if (const std::string* dir = state_->v1_dir("devices")) {
-    // In a user namespace the kernel refuses (EPERM), and mknod is refused there anyway.
-    if (state_->rootless) return;
-    perform(device_writes_v1(rules), [&](const CgroupWrite&) { return dir; });
-    return;
-  }
-  const std::string* dir = state_->v2_dir();
-  if (!dir) return;
+  const std::string* v1 = state_->v1_dir("devices");
+  if (!v1 && !state_->v2_dir()) return;
   try {
-    Fd own;
-    if (directory < 0) {
-      own = Fd(::open(dir->c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
-      if (!own) throw SysError("open cgroup " + *dir);
-      directory = own.get();
-    }
-    Fd program = load_device_program(device_program(rules));
-    attach_device_program(directory, program.get(), state_->made.contains(""));
-  } catch (SysError& error) {
-    // bpf(2) is closed to user namespaces, and so is mknod of devices.
+    if (v1)
+      perform(device_writes_v1(rules), [&](const CgroupWrite&) { return v1; });
+    else
+      filter_devices(rules, *state_->v2_dir(), directory, state_->made.contains(""));
+  } catch (const SysError& error) {
+    // Neither devices.deny nor bpf(2) is for user namespaces, where mknod of devices is refused
+    // anyway. As runc: who says `--rootless` does without.
     if (state_->rootless && (error.code() == EPERM || error.code() == EACCES)) return;
-    throw error.prepend("linux.resources.devices");
+    throw;
   }
 }
 

@@ -92,7 +92,7 @@ Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
   if (plan.driver == CgroupDriver::none) return Cgroup();
   auto state = std::make_unique<State>();
   state->creating = true;
-  state->rootless = facts.euid != 0 || facts.in_user_namespace;
+  state->rootless = plan.optional;
   state->record.delegate = plan.delegate;
   auto hierarchies = find_hierarchies(facts.cgroup_layout);
   if (hierarchies.empty()) {

@@ -26,7 +26,7 @@ struct Cgroup::State {
   // Directories made on the way, outermost first: removed again when creation fails.
   std::vector<std::string> made_dirs;
   bool creating = false;
-  bool rootless = false;
+  bool rootless = false;              // CgroupPlan::optional
   bool opened = false;                // by Cgroup::open: the container is there
   std::unique_ptr<SystemdUnit> unit;  // systemd driver, while its bus connection is of use
   std::optional<std::set<std::string, std::less<>>> v2_controllers;  // read once

@@ -24,7 +24,7 @@ const std::vector<Option>& global_options() {
        .help = "let systemd make the cgroups; cgroupsPath is then slice:prefix:name"},
       {.name = "rootless",
        .value = "BOOL",
-       .help = "go on without cgroups that may not be made: true, false or auto",
+       .help = "go on without cgroups and device rules that may not be made: true, false or auto",
        .default_value = "auto"},
       {.name = "version", .short_name = 'v', .help = "print the version"},
   };

@@ -232,7 +232,7 @@ struct CgroupPlan {
   std::optional<SystemdUnitPlan> systemd;
   std::string delegate;             // run.oci.delegate-cgroup
   bool chown_to_container = false;  // config-linux.md "Cgroup ownership"
-  bool optional = false;            // rootless without a writable cgroup: go on without one
+  bool optional = false;            // --rootless: go on without what may not be made or written
   // Device rules complete: a first rule that denies all, and those of the default devices behind
   // the last rule that denies all, so that later rules of the config still count.
   oci::Resources resources;

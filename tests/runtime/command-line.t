@@ -151,6 +151,8 @@ users = bundle(users)
 # A caller who is without root by its own word does without a cgroup, and root does not.
 READ_ONLY = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', 'for d in /sys/fs/cgroup /sys/fs/cgroup/*; do '
              'mount -o remount,bind,ro "$d" 2>/dev/null; done; exec "$@"', 'sh']
+NO_ADMIN = ['setpriv', '--bounding-set=-sys_admin,-bpf', '--inh-caps=-sys_admin,-bpf']
+MAPPED = ['unshare', '--user', '--map-root-user']
 for value, want in (('true', True), ('false', False), ('auto', False)):
     r = vessel('--rootless=' + value, 'plan', '--format', 'json', '--bundle', users)
     check(r.code == 0 and json.loads(r.out)['rootless'] is want, '--rootless=%s plan' % value, r)
@@ -160,6 +162,16 @@ for value, want in (('true', True), ('false', False), ('auto', False)):
                        stdin=subprocess.DEVNULL, capture_output=True, text=True)
     check((r.returncode == 0 and 'level=warning' in r.stderr and 'no cgroup of its own' in r.stderr) if want else
           (r.returncode == 1 and 'Read-only file system' in r.stderr), '--rootless=%s where cgroups cannot be made' % value, r)
+# Device rules need privileges in the first user namespace: they are done without by the same word.
+for prefix, value, does_without in ((NO_ADMIN, 'auto', False), (NO_ADMIN, 'true', True),
+                                    (MAPPED, 'auto', True), (MAPPED, 'false', False)):
+    r = subprocess.run(prefix + [VESSEL, '--root', ROOT, '--rootless=' + value, 'run', '--bundle',
+                                 users if prefix is NO_ADMIN else plain, name()],
+                       stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    check((r.returncode == 0 and r.stderr == '') if does_without else
+          (r.returncode == 1 and 'linux.resources.devices' in r.stderr and 'not permitted' in r.stderr),
+          '--rootless=%s for device rules that %s may not set' % (
+              value, 'root without CAP_SYS_ADMIN' if prefix is NO_ADMIN else 'root of a user namespace'), r)
 r = vessel('--rootless=perhaps', 'list')
 check(r.code == 1 and 'rootless' in r.err and 'perhaps' in r.err, '--rootless with another value', r)
 for format in ('text', 'json'):
