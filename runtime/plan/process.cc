@@ -14,12 +14,13 @@ void plan_env(const oci::Process& process, Problems& problems, ProcessPlan& plan
   seen.reserve(process.env.size());
   plan.env.reserve(process.env.size());
   plan.set_home = true;
+  std::vector<size_t> malformed;
   // From the end: the last one of a name wins.
   for (size_t i = process.env.size(); i-- > 0;) {
     const std::string& entry = process.env[i];
     const size_t equals = entry.find('=');
     if (equals == entry.npos || equals == 0 || entry.find('\0') != entry.npos) {
-      problems.config(at("process.env", i), "expected NAME=value");
+      malformed.push_back(i);
       continue;
     }
     const std::string_view name = std::string_view(entry).substr(0, equals);
@@ -31,6 +32,8 @@ void plan_env(const oci::Process& process, Problems& problems, ProcessPlan& plan
     plan.env.push_back(entry);
   }
   std::reverse(plan.env.begin(), plan.env.end());
+  for (auto i = malformed.rbegin(); i != malformed.rend(); ++i)
+    problems.config(at("process.env", *i), "expected NAME=value");
 }
 
 // Numbers of asm-generic/resource.h, which x86, ARM, RISC-V and s390 share.

@@ -40,7 +40,7 @@ TEST_CASE("process: environment") {
   CHECK(empty.env.empty());
   CHECK(empty.set_home);
   CHECK(process_plan(R"("env": ["A", "=b", "C=d"])").problems ==
-        Texts{"process.env[1]: expected NAME=value", "process.env[0]: expected NAME=value"});
+        Texts{"process.env[0]: expected NAME=value", "process.env[1]: expected NAME=value"});
 }
 
 TEST_CASE("process: capabilities") {
