@@ -191,6 +191,8 @@ def enter(*programs):
             sys.exit(0)
         sys.exit(_outer())
     del os.environ[_INSIDE]
+    # Engines leave files where they are called: conmon makes one named `oom`.
+    os.chdir(os.environ['TMPDIR'])
     os.environ['PATH'] += ':/usr/sbin:/sbin'
     _arrange(directory)
     child = os.fork()

@@ -15,6 +15,7 @@ import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
+CALLED_FROM = os.getcwd()  # read before sandbox.enter() changes it
 END = '\x1e'
 # Words of a command line that name what the runtime shall do.
 VERBS = {'create', 'start', 'run', 'exec', 'kill', 'delete', 'pause', 'resume', 'update', 'state', 'ps', 'list',
@@ -108,7 +109,7 @@ def build_images(directory):
 
 
 def program(variable, default):
-    path = os.path.abspath(os.environ.get(variable) or os.path.join(TOP, default))
+    path = os.path.normpath(os.path.join(CALLED_FROM, os.environ.get(variable) or os.path.join(TOP, default)))
     if not os.access(path, os.X_OK):
         print(f'1..1\nnot ok 1 - {path} is not built')
         sys.stdout.flush()
@@ -217,8 +218,9 @@ def command_line(pid):
 
 
 def remains():
-    """What the sandbox holds of containers: processes, cgroups, state of a runtime at its default place."""
-    found = set()
+    """What there is of containers: processes, cgroups, state of a runtime at its default place; and the files
+    of the directory that the program was called in, where an engine has nothing to write."""
+    found = {'file ' + os.path.join(CALLED_FROM, name) for name in os.listdir(CALLED_FROM)}
     for pid in filter(str.isdigit, os.listdir('/proc')):
         line = command_line(pid)
         if line and int(pid) not in (1, os.getpid()):
