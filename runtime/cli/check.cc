@@ -233,7 +233,15 @@ CheckReport check_bundle(const PlanOptions& options) {
     const oci::Config config = oci::read_config(read_file(file), file, unread);
     HostFacts facts = probe_host();
     facts.resctrl = !find_resctrl(true).empty();
-    warnings = try_plan(config, facts, options, problems).warnings;
+    Plan plan = try_plan(config, facts, options, problems);
+    warnings = std::move(plan.warnings);
+    if (plan.seccomp_before_hooks)
+      warnings.emplace_back(
+          plan.seccomp_before_capabilities
+              ? "hooks.startContainer: run under linux.seccomp, as without "
+                "process.noNewPrivileges it is loaded before them"
+              : "hooks.startContainer: run under linux.seccomp, as its listener gets the "
+                "descriptor before them");
     HostCheck(config, facts, options, problems).run();
     problems = all_problems(unread, std::move(problems));
   } catch (const oci::FormatError& e) {

@@ -81,6 +81,12 @@ TEST_CASE("check: a bundle, a missing root, a config that cannot be read") {
   CHECK(missing.text.find("host    mounts[0].source: ") != std::string::npos);
   CHECK(missing.text.find("host    hooks.poststop[0].path: /nowhere does not exist\n") !=
         std::string::npos);
+  const std::string hooked = R"(, "root": {"path": "rootfs"}, "linux": {"namespaces":
+      [{"type": "mount"}], "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}},
+      "hooks": {"startContainer": [{"path": "/h"}]}})";
+  CHECK(report(start + hooked).text ==
+        "warning hooks.startContainer: run under linux.seccomp, as without "
+        "process.noNewPrivileges it is loaded before them\nno problems\n");
   CHECK(report("{").problems == 1);
   unlink((bundle.path + "/config.json").c_str());
   CHECK_THROWS_AS(check_bundle(bundle.options()), SysError);
@@ -106,6 +112,14 @@ TEST_CASE("plan: steps in order, as a table and as JSON") {
   CHECK(json.find(R"("action": "join",
       "object": "pid",
       "detail": "/p")") != json.npos);
+  TestPlan filtered = test_plan(R"("linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}},
+      "hooks": {"startContainer": [{"path": "/h", "timeout": 3}]})");
+  CHECK(plan_table(filtered.plan, host).find("at most 3 s, under the seccomp filter\n") !=
+        table.npos);
+  filtered.plan.seccomp_before_hooks = false;
+  CHECK(
+      plan_table(filtered.plan, host).find("at most 3 s, before the seccomp filter is loaded\n") !=
+      table.npos);
   CHECK(attributes_text({mount_attr_noatime, mount_attr_atime | mount_attr_nodev}) ==
         "dev,noatime");
 }

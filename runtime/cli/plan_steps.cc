@@ -6,6 +6,7 @@
 #include "oci-spec/json_output.hh"
 #include "runtime/cgroup/hierarchy.hh"
 #include "runtime/cgroup/resources.hh"
+#include "runtime/hooks/hooks.hh"
 #include "runtime/plan/capability_names.hh"
 #include "runtime/plan/mount_options.hh"
 #include "runtime/plan/namespace_names.hh"
@@ -172,9 +173,15 @@ class StepWriter {
   }
 
   void hooks(std::string_view phase, std::string_view kind, const std::vector<oci::Hook>& list) {
-    for (const oci::Hook& h : list)
-      add(phase, "hook " + std::string(kind), h.path,
-          h.timeout ? "at most " + std::to_string(*h.timeout) + " s" : "");
+    std::string filtered;
+    if (kind == start_container_hooks && plan_.seccomp)
+      filtered = plan_.seccomp_before_hooks ? "under the seccomp filter"
+                                            : "before the seccomp filter is loaded";
+    for (const oci::Hook& h : list) {
+      std::string detail = h.timeout ? "at most " + std::to_string(*h.timeout) + " s" : "";
+      if (!detail.empty() && !filtered.empty()) detail += ", ";
+      add(phase, "hook " + std::string(kind), h.path, detail + filtered);
+    }
   }
 
   void switch_root() {

@@ -186,6 +186,7 @@ class Init {
     program.make_cwd = true;
     program.has_seccomp = plan_.seccomp.has_value();
     program.seccomp_before_capabilities = plan_.seccomp && plan_.seccomp_before_capabilities;
+    program.seccomp_before_hooks = plan_.seccomp_before_hooks;
     program.gate = context_.gate;
     program.inherited_fds = context_.inherited_fds;
     program.procfs = procfs_;

@@ -203,10 +203,12 @@ void become_user_program(const UserProgram& program, Asker& parent) {
   close_all_from(3 + static_cast<int>(program.inherited_fds), parent.fd(), program.gate);
 
   // The filter is the last act before waiting, for nothing of what follows should depend on what
-  // it allows. Hooks come before it where they can: it is meant for the user's program.
+  // it allows. Hooks come before it where they can: it is meant for the user's program. Where
+  // loading it takes CAP_SYS_ADMIN they cannot: init would have to keep that while programs of the
+  // image run beside it, which may trace it where they have CAP_SYS_PTRACE.
   int notify_fd = -1;
   std::optional<Fd> listener;
-  bool load_late = has_hooks && !program.seccomp_before_capabilities && !filter.notifies;
+  const bool load_late = has_hooks && !program.seccomp_before_hooks;
   if (program.has_seccomp && !load_late) {
     listener = load_seccomp(filter);
     if (listener) notify_fd = listener->release();  // closed by execve, not by a call of its own

@@ -22,6 +22,7 @@ struct UserProgram {
   bool make_cwd = false;  // init makes a missing working directory, exec does not
   bool has_seccomp = false;
   bool seccomp_before_capabilities = false;
+  bool seccomp_before_hooks = false;
   int gate = -1;                   // where to wait for `start`; -1: nowhere
   uint32_t inherited_fds = 0;      // descriptors 3 … 3 + n - 1 stay open
   const ProcFs* procfs = nullptr;  // needed only with labels

@@ -42,6 +42,10 @@ void take_over(oci::Config& config, Plan& plan) {
   plan.seccomp = std::move(config.linux_->seccomp);
   // An object without a default action and rules is how some callers write "no filter".
   if (plan.seccomp && plan.seccomp->default_action.empty()) plan.seccomp.reset();
+  if (!plan.seccomp || plan.hooks.start_container.empty()) return;
+  const auto notifies = [](const oci::SeccompSyscall& s) { return s.action == "SCMP_ACT_NOTIFY"; };
+  plan.seccomp_before_hooks =
+      plan.seccomp_before_capabilities || std::ranges::any_of(plan.seccomp->syscalls, notifies);
 }
 
 }  // namespace

@@ -270,6 +270,10 @@ struct Plan {
   std::optional<oci::Seccomp> seccomp;
   // noNewPrivileges is false: the filter is loaded before capabilities are dropped.
   bool seccomp_before_capabilities = false;
+  // There are startContainer hooks and they run under the filter: it is loaded before `created`,
+  // while init still has the privileges for that, or its listener awaits it then. Otherwise it is
+  // loaded after them.
+  bool seccomp_before_hooks = false;
   bool rootless = false;
   // runtime.md "Warnings": what was asked for and is left out or deprecated, each with its path.
   std::vector<std::string> warnings;

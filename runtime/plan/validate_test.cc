@@ -83,3 +83,21 @@ TEST_CASE("annotations and seccomp") {
             .plan.seccomp_before_capabilities == false);
   CHECK(test_plan("").plan.seccomp_before_capabilities);
 }
+
+TEST_CASE("seccomp: the startContainer hooks that run under the filter") {
+  const auto under_filter = [](const std::string& action, const std::string& no_new_privileges,
+                               const std::string& hooks) {
+    return test_plan(R"("process": {"args": ["a"], "cwd": "/", "noNewPrivileges": )" +
+                     no_new_privileges + R"(}, "hooks": {")" + hooks +
+                     R"(": [{"path": "/h"}]}, "linux": {"seccomp": {"listenerPath": "/s",
+                     "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["bpf"], "action": ")" +
+                     action + R"("}]}})")
+        .plan.seccomp_before_hooks;
+  };
+  CHECK_FALSE(under_filter("SCMP_ACT_ERRNO", "true", "startContainer"));
+  CHECK(under_filter("SCMP_ACT_ERRNO", "false", "startContainer"));
+  CHECK(under_filter("SCMP_ACT_NOTIFY", "true", "startContainer"));
+  CHECK_FALSE(under_filter("SCMP_ACT_ERRNO", "false", "poststart"));
+  CHECK_FALSE(
+      test_plan(R"("hooks": {"startContainer": [{"path": "/h"}]})").plan.seccomp_before_hooks);
+}

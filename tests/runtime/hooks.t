@@ -134,6 +134,30 @@ check(r.code == 0 and 'poststop hook 0' in r.err and left_over() == [],
       'a failing poststop hook is told and changes nothing', r)
 check(os.path.exists(OUT + '/second.state'), 'the poststop hook behind it runs')
 
+# seccomp is for the user's program: hooks come before it. Without noNewPrivileges it is loaded while init has its
+# privileges, before them; they never run with those privileges.
+c = config('sh', '-c', 'mkdir /tmp/mine || echo refused')
+c['linux']['seccomp'] = {'defaultAction': 'SCMP_ACT_ALLOW',
+                         'syscalls': [{'names': ['mkdir', 'mkdirat'], 'action': 'SCMP_ACT_ERRNO'}]}
+script = 'grep -E "^(Cap(Prm|Eff)|NoNewPrivs|Seccomp):" /proc/self/status; mkdir /tmp/hooked'
+c['hooks'] = {'startContainer': [{'path': '/bin/sh', 'args': ['sh', '-c', '(%s) >/tmp/said' % script]}]}
+for nnp in (True, False):
+    c['process']['noNewPrivileges'] = nnp
+    b = bundle(c)
+    os.symlink('busybox', b + '/rootfs/bin/mkdir')
+    r = vessel('run', '--bundle', b, name())
+    made = os.path.isdir(b + '/rootfs/tmp/hooked')
+    with open(b + '/rootfs/tmp/said') as f:
+        said = f.read().split()
+    check(said == ['CapPrm:', '0000000020000020', 'CapEff:', '0000000020000020', 'NoNewPrivs:', str(int(nnp)),
+                   'Seccomp:', '0' if nnp else '2'], 'startContainer has the container\'s privileges, noNewPrivileges %s' % nnp, said)
+    if nnp:
+        check(r.code == 0 and made and r.out == 'refused\n', 'startContainer runs before the seccomp filter', r)
+    else:
+        check(r.code == 1 and not made and 'startContainer hook 0' in r.err, 'startContainer runs under the seccomp filter', r)
+        r = vessel('check', '--bundle', b)
+        check(r.code == 0 and 'warning hooks.startContainer: run under linux.seccomp' in r.out, 'and check tells', r)
+
 # Time, and hooks that call back.
 c = config('true')
 c['hooks'] = {'prestart': [{'path': '/bin/sleep', 'args': ['sleep', '100'], 'timeout': 1}]}
