@@ -21,6 +21,10 @@
 
 namespace vessel {
 
+// Where a process is, as /proc/PID/cgroup has it: controllers as the kernel lists them ("" for v2)
+// -> path from the root of that hierarchy.
+using ProcessCgroups = std::map<std::string, std::string>;
+
 // What the state file keeps of a cgroup, enough for Cgroup::open.
 struct CgroupRecord {
   // Hierarchy -> absolute directory on the host: "" is the v2 one, others are v1 hierarchies as
@@ -73,9 +77,10 @@ class Cgroup {
   // is refused when it holds processes, is frozen, or carries another container's mark. Whatever
   // was made is removed again when this throws. With the systemd driver the unit exists on return
   // (a sleeping child of ours keeps it alive until init_is_in). With plan.optional and no right to
-  // make one: returns an empty Cgroup, or throws when limits were asked for.
+  // make one: returns an empty Cgroup, or throws when limits were asked for. `start`: where a
+  // relative path begins; empty: where the caller is.
   static Cgroup create(const CgroupPlan& plan, std::string_view container_id,
-                       const HostFacts& facts);
+                       const HostFacts& facts, ProcessCgroups start = {});
 
   // That of an existing container. Touches nothing: directories are opened when first needed.
   static Cgroup open(CgroupRecord record);

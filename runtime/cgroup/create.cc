@@ -87,8 +87,8 @@ bool wants_v2_on_hybrid(const oci::Resources& r) {
 
 }  // namespace
 
-Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
-                      const HostFacts& facts) {
+Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id, const HostFacts& facts,
+                      ProcessCgroups start) {
   if (plan.driver == CgroupDriver::none) return Cgroup();
   auto state = std::make_unique<State>();
   state->creating = true;
@@ -101,7 +101,6 @@ Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
   }
 
   std::string path = plan.path;
-  std::map<std::string, std::string> self;
   if (plan.driver == CgroupDriver::systemd) {
     state->unit = SystemdUnit::start(*plan.systemd, container_id, plan.resources, facts);
     path = state->unit->cgroup_path();
@@ -115,14 +114,14 @@ Cgroup Cgroup::create(const CgroupPlan& plan, std::string_view container_id,
     else if (!subgroup.empty())
       state->record.delegate = plan.delegate.empty() ? subgroup : subgroup + "/" + plan.delegate;
   } else if (!path.starts_with('/')) {
-    self = cgroups_of("self");
-    find_mount_roots(hierarchies, self);
+    if (start.empty()) start = cgroups_of("self");
+    find_mount_roots(hierarchies, start);
   }
 
   bool refused = false;
   state->fresh = true;
   for (const Hierarchy& h : hierarchies) {
-    std::string dir = target_dir(h, path, self);
+    std::string dir = target_dir(h, path, start);
     try {
       bool cpuset = hierarchy_has(h.key, "cpuset");
       bool fresh = h.v2() ? make_v2_cgroup(h.mount, dir, state->made_dirs)

@@ -53,6 +53,7 @@ TEST_CASE("ids are one safe path component") {
 TEST_CASE("a state record survives the file and refuses another format") {
   StateRecord r = sample(::getpid());
   r.cgroup.paths = {{"memory", "/sys/fs/cgroup/memory/x"}};
+  r.creator_cgroups = {{"", "/user.slice"}};
   StateRecord back = read_state_record(write_state(r), "f");
   CHECK(back.id == r.id);
   CHECK(back.pid == r.pid);
@@ -60,6 +61,7 @@ TEST_CASE("a state record survives the file and refuses another format") {
   CHECK(back.phase == Phase::running);
   CHECK(back.annotations == r.annotations);
   CHECK(back.cgroup == r.cgroup);
+  CHECK(back.creator_cgroups == r.creator_cgroups);
   CHECK(back.has_poststop);
   CHECK_FALSE(back.has_poststart);
   CHECK_THROWS_AS(read_state_record("{\"format\":99}", "f"), oci::FormatError);

@@ -38,6 +38,9 @@ struct StateRecord {
   pid_t creator = 0;           // the vessel that is creating it
   uint64_t pid_namespace = 0;  // inode of the one in which these pids count
   CgroupRecord cgroup;
+  // Only while a cgroup with a relative path is being made: where its creator is. The cgroup is not
+  // on record yet then, and no other process can tell where the path begins.
+  ProcessCgroups creator_cgroups;
   std::optional<ResctrlRecord> resctrl;
   uint64_t private_namespaces = 0;  // CLONE_NEW* of those that are not the creator's
   bool rootless = false;

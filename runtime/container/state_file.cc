@@ -78,6 +78,7 @@ void describe(V& v, oci::Described<V, StateFile>& f) {
   v.required("creator", r.creator);
   v.required("pidNamespace", r.pid_namespace);
   v.required("cgroup", f.cgroup);
+  v.field("creatorCgroups", r.creator_cgroups);
   v.field("resctrl", f.resctrl);
   v.required("namespaces", r.private_namespaces);
   v.required("rootless", r.rootless);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "oci-spec/runtime_config.hh"
+#include "runtime/cgroup/hierarchy.hh"
 #include "runtime/container/monitored.hh"
 #include "runtime/container/status.hh"
 #include "runtime/hooks/hooks.hh"
@@ -131,7 +132,13 @@ class Creation {
   }
 
   void make_cgroup() {
-    cgroup_ = Cgroup::create(plan_.cgroup, plan_.id, facts_);
+    if (plan_.cgroup.driver == CgroupDriver::cgroupfs && !plan_.cgroup.path.starts_with('/')) {
+      // The only write before the cgroup is there: of a dead creator nothing else tells its place.
+      record_.creator_cgroups = cgroups_of("self");
+      dir_->write(record_);
+    }
+    cgroup_ =
+        Cgroup::create(plan_.cgroup, plan_.id, facts_, std::exchange(record_.creator_cgroups, {}));
     record_.cgroup = cgroup_.record();
     if (plan_.intel_rdt) {
       resctrl_.emplace(Resctrl::open());

@@ -22,7 +22,7 @@ Cgroup recover_cgroup(const Container& c) {
     HostFacts facts = probe_host();
     oci::Config config = oci::read_config(c.dir.read_config(), c.dir.path() + "/config.json");
     return Cgroup::create(try_plan(std::move(config), facts, options, problems).cgroup, options.id,
-                          facts);
+                          facts, c.record.creator_cgroups);
   } catch (const std::exception& e) {
     log::write(log::Level::warning, "find the cgroup of " + c.dir.id() + ": " + e.what());
     return Cgroup();
@@ -53,7 +53,7 @@ void delete_existing(const std::string& root, const std::string& id, bool force)
     Status shown = status_of(c.dir, c.record, bool(c.init));
     throw Error("cannot delete container " + id + " that is not stopped: " + name_of(shown));
   }
-  bool unrecorded = c.record.created.empty();
+  bool unrecorded = c.record.created.empty() || !c.record.creator_cgroups.empty();
   Cgroup cgroup = unrecorded ? recover_cgroup(c) : Cgroup::open(c.record.cgroup);
   destroy_container(c.dir, c.record, cgroup, c.init);
 }

@@ -1,9 +1,9 @@
 // Owns: running a program on a kernel that seems to lack system calls: a seccomp filter answers the
-// named ones with one errno. Does not own: what the program does then.
+// named ones with one errno, or kills. Does not own: what the program does then.
 //
 // without_syscalls ERRNO NAME[,NAME…] PROGRAM ARG…
-//   ERRNO is ENOSYS or EPERM. `kernel-5.11` stands for every system call that came after that
-//   Linux.
+//   ERRNO is ENOSYS, EPERM, or KILL: the process ends there as by SIGKILL. `kernel-5.11` stands for
+//   every system call that came after that Linux.
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -48,6 +48,7 @@ constexpr Name names[] = {
     {"pidfd_getfd", 438},
     {"pidfd_open", 434},
     {"pidfd_send_signal", 424},
+    {"setxattr", SYS_setxattr},
     {"statmount", 457},
     {"statx", SYS_statx},
 };
@@ -60,6 +61,8 @@ constexpr uint32_t first_after_5_11 = 442;
 int main(int argc, char** argv) {
   if (argc < 4) return 2;
   const uint32_t error = std::strcmp(argv[1], "EPERM") == 0 ? EPERM : ENOSYS;
+  const uint32_t action =
+      std::strcmp(argv[1], "KILL") == 0 ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | error;
   std::vector<uint32_t> numbers;
   bool newer = false;
   std::string_view list = argv[2];
@@ -84,7 +87,7 @@ int main(int argc, char** argv) {
   };
   for (uint32_t n : numbers) {
     code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, n, 0, 1));
-    code.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error));
+    code.push_back(BPF_STMT(BPF_RET | BPF_K, action));
   }
   if (newer) {
     code.push_back(BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, first_after_5_11, 0, 1));
