@@ -42,7 +42,7 @@ void open_terminal(const JoinContext& context, Asker& parent) {
   if (::prctl(PR_SET_DUMPABLE, 0) < 0) throw SysError("PR_SET_DUMPABLE");
   if (context.process.oom_score_adj)
     set_oom_score(0, *context.process.oom_score_adj, context.rootless);
-  context.entry.enter(context.enter_v2);
+  enter_cgroup(context.entry, context.enter_v2, context.fallback);
   UserProgram program{.process = context.process};
   enter_container(context.init_pidfd, context.namespaces);
   if (context.root >= 0 && (::fchdir(context.root) < 0 || ::chroot(".") < 0))
@@ -66,6 +66,21 @@ void open_terminal(const JoinContext& context, Asker& parent) {
 }
 
 }  // namespace
+
+bool takes_no_process(int error) {
+  return error == EBUSY || error == ENOENT || error == ENODEV || error == EOPNOTSUPP;
+}
+
+void enter_cgroup(const CgroupEntry& entry, bool enter_v2, const CgroupFallback& fallback) {
+  try {
+    entry.enter(enter_v2);
+  } catch (const SysError& e) {
+    if (!enter_v2 || !takes_no_process(e.code())) throw;
+    const std::optional<CgroupEntry> other = fallback();
+    if (!other) throw;
+    other->enter(true);
+  }
+}
 
 void enter_container(int init_pidfd, uint64_t namespaces) {
   // One call for all of them (5.8), in the order that the kernel knows to be right.

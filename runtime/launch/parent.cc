@@ -172,8 +172,7 @@ Launched launch_init(const Plan& plan, const CgroupEntry& entry, const ChildBody
   return Launched(init.pid, std::move(init.pidfd), std::move(ours));
 }
 
-Launched launch_joiner(const ExecLaunch& launch, CgroupEntry& entry,
-                       const std::function<std::optional<CgroupEntry>()>& fallback,
+Launched launch_joiner(const ExecLaunch& launch, CgroupEntry& entry, const CgroupFallback& fallback,
                        const JoinBody& body) {
   auto [ours, theirs] = make_socket_pair();
   bool enter_v2 = false;
@@ -184,8 +183,7 @@ Launched launch_joiner(const ExecLaunch& launch, CgroupEntry& entry,
     left &= ~static_cast<uint64_t>(CLONE_NEWPID);
   }
   auto child = clone_into(0, entry, enter_v2);
-  if (!child && (errno == EBUSY || errno == ENOENT || errno == ENODEV || errno == EOPNOTSUPP)) {
-    // The container made cgroups below its own: a process may only live in a leaf.
+  if (!child && takes_no_process(errno)) {
     int error = errno;
     auto other = fallback();
     if (!other) throw SysError("clone3 into the container's cgroup", error);
@@ -207,8 +205,16 @@ Launched launch_joiner(const ExecLaunch& launch, CgroupEntry& entry,
     int socket = theirs.get();
     Asker parent(Fd(::fcntl(socket, F_DUPFD_CLOEXEC, 3)));
     run_helper(
-        std::move(parent), [&](Asker&) { enter_container(launch.init_pidfd, left); }, 0,
-        [&] { body(Asker(std::move(theirs)), entry, enter_v2, 0); });
+        std::move(parent),
+        [&](Asker&) {
+          if (std::exchange(enter_v2, false)) {
+            // The process inherits it. From within the namespaces no cgroup could be found.
+            enter_cgroup(entry, true, fallback);
+            entry = CgroupEntry();
+          }
+          enter_container(launch.init_pidfd, left);
+        },
+        0, [&] { body(Asker(std::move(theirs)), entry, enter_v2, 0); });
   }
   theirs.reset();
   NewInit process = served_by_helper(std::move(*child), ours.get(), [](pid_t) {});

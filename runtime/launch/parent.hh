@@ -74,8 +74,7 @@ struct ExecLaunch {
   bool by_helper;  // rootless
 };
 using JoinBody = std::function<void(Asker, const CgroupEntry&, bool enter_v2, uint64_t namespaces)>;
-Launched launch_joiner(const ExecLaunch& launch, CgroupEntry& entry,
-                       const std::function<std::optional<CgroupEntry>()>& fallback,
+Launched launch_joiner(const ExecLaunch& launch, CgroupEntry& entry, const CgroupFallback& fallback,
                        const JoinBody& body);
 
 // Serves until `loaded`; gives the number of the notify descriptor in the child, or -1. Throws the

@@ -127,7 +127,7 @@ class Exec {
     ExecLaunch launch{.init_pidfd = container_.init.get(),
                       .namespaces = container_.record.private_namespaces,
                       .by_helper = facts_.euid != 0 || facts_.in_user_namespace};
-    auto fallback = [this]() -> std::optional<CgroupEntry> {
+    const CgroupFallback fallback = [this]() -> std::optional<CgroupEntry> {
       if (!request_.cgroups.empty()) return std::nullopt;
       return cgroup_.entry_of(container_.record.pid);
     };
@@ -138,6 +138,7 @@ class Exec {
           JoinContext context{
               .process = plan_,
               .entry = entry,
+              .fallback = fallback,
               .init_pidfd = container_.init.get(),
               .keyring_of = container_.record.no_new_keyring ? std::string() : container_.record.id,
               .root = root_.get(),

@@ -12,10 +12,14 @@ if V2 is None:
     sys.exit(0)
 
 
-def place(*options):
+def place(*options, wrapped=()):
     """Where exec lands in the v2 hierarchy, or its failure."""
-    r = vessel('exec', *options, id, 'grep', '^0::', '/proc/self/cgroup')
-    return r.out.strip()[3:] if r.code == 0 else r
+    p = subprocess.run([*wrapped, VESSEL, '--root', ROOT, 'exec', *options, id, 'grep', '^0::', '/proc/self/cgroup'],
+                       stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return p.stdout.strip()[3:] if p.returncode == 0 else Result(p.returncode, p.stdout, p.stderr)
+
+
+WITHOUT = os.path.join(TOP, 'build/tests/runtime/without_syscalls')
 
 
 def put(file, text):
@@ -47,6 +51,13 @@ if controllers:
     check(place('--cgroup', ':/sub') == own + '/sub', 'exec --cgroup into the one below', place('--cgroup', ':/sub'))
     r = place('--cgroup', '/')
     check(isinstance(r, Result) and r.code == 255 and 'cgroup' in r.err, 'EBUSY: exec --cgroup says where to, so it is an error', r)
+    # Without clone3 the joiner enters by itself, and is refused then.
+    for error in ('ENOSYS', 'EPERM'):
+        wrapped = [WITHOUT, error, 'clone3']
+        check(place(wrapped=wrapped) == own + '/sub', 'EBUSY by file, clone3 answers %s: exec goes where init is' % error,
+              place(wrapped=wrapped))
+    r = place('--cgroup', '/', wrapped=wrapped)
+    check(isinstance(r, Result) and r.code == 255 and 'cgroup' in r.err, 'EBUSY by file: exec --cgroup says where to, so it is an error', r)
     put(cgroup + '/cgroup.subtree_control', '-' + controllers[0])
 else:
     skip('EBUSY: exec goes where init is', 'a v2 controller')
@@ -58,8 +69,25 @@ put(other + '/cgroup.procs', str(state(id)['pid']))
 os.rmdir(cgroup + '/sub')
 os.rmdir(cgroup)
 check(place() == '/%s/elsewhere' % TAG, 'ENOENT: exec goes where init is', place())
+wrapped = [WITHOUT, 'ENOSYS', 'clone3']
+check(place(wrapped=wrapped) == '/%s/elsewhere' % TAG, 'ENOENT without clone3: exec goes where init is', place(wrapped=wrapped))
 r = vessel('delete', '--force', id)
 check(r.code == 0, 'delete', r)
 os.rmdir(other)
+
+# In a user namespace exec goes by a helper, which enters for the process.
+if controllers:
+    c['linux']['cgroupsPath'] = own + '-mapped'
+    id = name()
+    script = '''v="$1 --root $2" id=$3 cgroup=$4
+$v run -d --bundle $5 $id >/dev/null && mkdir $cgroup/sub && $v state $id | jq .pid >$cgroup/sub/cgroup.procs &&
+echo +$6 >$cgroup/cgroup.subtree_control && shift 6 &&
+$v exec $id grep ^0:: /proc/self/cgroup && "$@" $v exec $id grep ^0:: /proc/self/cgroup
+$v delete --force $id'''
+    p = subprocess.run(['unshare', '--user', '--map-root-user', 'sh', '-c', script, 'sh', VESSEL, ROOT, id, cgroup + '-mapped',
+                        bundle(c), controllers[0], *wrapped], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    check(p.returncode == 0 and p.stdout == ('0::%s-mapped/sub\n' % own) * 2, 'in a user namespace, with and without clone3', p)
+else:
+    skip('in a user namespace, with and without clone3', 'a v2 controller')
 check(left_over() == [], 'nothing is left', left_over())
 done()
