@@ -8,6 +8,7 @@
 
 #include <csignal>
 
+#include "runtime/container/exec_fifo.hh"
 #include "runtime/launch/id_maps.hh"
 #include "runtime/launch/limits.hh"
 #include "runtime/launch/namespaces.hh"
@@ -315,10 +316,16 @@ int serve(Launched& launched, const Plan* plan, const ProcessPlan& process, bool
   }
 }
 
-void wait_for_execve(Launched& launched) {
+void wait_for_execve(Launched& launched, const Fd& gate) {
+  constexpr const char* prefix = "unable to start container process: ";
+  if (gate) {
+    const std::string failure = wait_for_exec(gate, launched.pidfd());
+    if (failure.empty()) return;
+    throw Error(prefix + failure);
+  }
   Question q = next_question(launched.socket());
   if (q.end) return;
-  if (q.ask == Ask::failed) throw Error("unable to start container process: " + q.text);
+  if (q.ask == Ask::failed) throw Error(prefix + q.text);
   throw Error("an unexpected message instead of the program's start");
 }
 

@@ -82,7 +82,8 @@ Launched launch_joiner(const ExecLaunch& launch, CgroupEntry& entry, const Cgrou
 int serve(Launched& launched, const Plan* plan, const ProcessPlan& process, bool rootless,
           const Moments& moments);
 
-// After `loaded`, without a gate: waits until execve happened. Throws the child's failure.
-void wait_for_execve(Launched& launched);
+// After `loaded`: waits until execve happened. Throws the child's failure. `gate`: the end that was
+// opened, where the child waited at one, for there it tells what fails behind it; or empty.
+void wait_for_execve(Launched& launched, const Fd& gate);
 
 }  // namespace vessel

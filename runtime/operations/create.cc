@@ -59,13 +59,10 @@ class Creation {
     done_ = true;
     // Only now: on failure engines read the log as one JSON object.
     for (const std::string& w : plan_.warnings) log::write(log::Level::warning, w);
-    return Created{std::move(*dir_),
-                   std::move(record_),
-                   std::move(plan_),
-                   std::move(cgroup_),
-                   std::move(*init_),
-                   std::move(master_),
-                   request_.start_at_once ? request_.pid_file : "",
+    return Created{std::move(*dir_),   std::move(record_),
+                   std::move(plan_),   std::move(cgroup_),
+                   std::move(*init_),  std::move(gate_.opening),
+                   std::move(master_), request_.start_at_once ? request_.pid_file : "",
                    request_.again};
   }
 

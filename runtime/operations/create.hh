@@ -37,6 +37,7 @@ struct Created {
   Plan plan;
   Cgroup cgroup;
   Launched init;
+  Fd gate;               // of a run that waited for its seccomp listener
   Fd master;             // terminal of a foreground run
   std::string pid_file;  // of a run: still to be written, once its program is executed
   bool again = false;

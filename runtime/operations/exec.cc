@@ -78,7 +78,7 @@ class Exec {
  private:
   void see_execve(Launched& launched) {
     try {
-      wait_for_execve(launched);
+      wait_for_execve(launched, gate_.opening);
     } catch (const std::exception& failed) {
       const std::string why = why_not_executable(container_.record.rootfs, failed.what());
       if (!why.empty()) throw Error(failed.what() + why);

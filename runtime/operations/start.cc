@@ -81,7 +81,7 @@ void start_container(const std::string& root, const std::string& id) {
 
 void finish_start(Created& created) {
   try {
-    wait_for_execve(created.init);
+    wait_for_execve(created.init, created.gate);
     // Only of a program that runs.
     if (!created.pid_file.empty()) write_pid_file(created.pid_file, created.init.pid());
   } catch (const std::exception& failed) {
