@@ -40,7 +40,8 @@ bool remove_once(StateDir& dir) {
 
 class Creation {
  public:
-  explicit Creation(const CreateRequest& request) : request_(request) {}
+  explicit Creation(const CreateRequest& request)
+      : request_(request), pid_file_(request.pid_file) {}
   ~Creation() {
     if (!done_) undo();
   }
@@ -59,11 +60,9 @@ class Creation {
     done_ = true;
     // Only now: on failure engines read the log as one JSON object.
     for (const std::string& w : plan_.warnings) log::write(log::Level::warning, w);
-    return Created{std::move(*dir_),   std::move(record_),
-                   std::move(plan_),   std::move(cgroup_),
-                   std::move(*init_),  std::move(gate_.opening),
-                   std::move(master_), request_.start_at_once ? request_.pid_file : "",
-                   request_.again};
+    return Created{std::move(*dir_),   std::move(record_),   std::move(plan_),
+                   std::move(cgroup_), std::move(*init_),    std::move(gate_.opening),
+                   std::move(master_), std::move(pid_file_), request_.again};
   }
 
  private:
@@ -291,8 +290,7 @@ class Creation {
     if (gate_.opening) open_gate(gate_.opening);
     if (!request_.pidfd_socket.empty())
       send_fd_to_path(request_.pidfd_socket, "pidfd", init_->pidfd().get());
-    if (!request_.pid_file.empty() && !request_.start_at_once)
-      write_pid_file(request_.pid_file, init_->pid());
+    if (!request_.start_at_once) pid_file_.write(init_->pid());
   }
 
   void undo() noexcept {
@@ -317,6 +315,7 @@ class Creation {
   }
 
   const CreateRequest& request_;
+  PidFile pid_file_;
   std::string bundle_, config_text_;
   oci::Config config_;
   std::vector<oci::Problem> unread_;  // reported with those of the plan
@@ -347,15 +346,6 @@ void remove_resctrl_group(const StateRecord& record) {
 }
 
 }  // namespace
-
-void write_pid_file(const std::string& path, pid_t pid) {
-  try {
-    replace_file(path, std::to_string(pid), 0644);
-  } catch (Error& e) {
-    e.prepend("write the pid file " + path);
-    throw;
-  }
-}
 
 uint32_t listen_fds() {
   const char* count = std::getenv("LISTEN_FDS");

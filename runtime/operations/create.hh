@@ -10,6 +10,7 @@
 #include "runtime/container/exec_fifo.hh"
 #include "runtime/container/state.hh"
 #include "runtime/launch/parent.hh"
+#include "runtime/operations/pid_file.hh"
 #include "runtime/plan/plan.hh"
 
 namespace vessel {
@@ -37,17 +38,14 @@ struct Created {
   Plan plan;
   Cgroup cgroup;
   Launched init;
-  Fd gate;               // of a run that waited for its seccomp listener
-  Fd master;             // terminal of a foreground run
-  std::string pid_file;  // of a run: still to be written, once its program is executed
+  Fd gate;           // of a run that waited for its seccomp listener
+  Fd master;         // terminal of a foreground run
+  PidFile pid_file;  // of a run: still to be written, once its program is executed
   bool again = false;
 };
 
 // Throws with everything undone: no process, cgroup or state stays behind.
 Created create_container(const CreateRequest& request);
-
-// --pid-file: the digits alone. Throws Error naming the file.
-void write_pid_file(const std::string& path, pid_t pid);
 
 // LISTEN_FDS of the caller if they are meant for this process; 0 otherwise.
 uint32_t listen_fds();

@@ -15,6 +15,7 @@
 #include "runtime/operations/create.hh"
 #include "runtime/operations/exec_format.hh"
 #include "runtime/operations/foreground.hh"
+#include "runtime/operations/pid_file.hh"
 #include "runtime/plan/make_plan.hh"
 #include "runtime/security/notify_listener.hh"
 #include "runtime/sys/error.hh"
@@ -55,7 +56,7 @@ bool sends_to_listener(const oci::Seccomp& seccomp) {
 class Exec {
  public:
   Exec(const ExecRequest& request, Container container)
-      : request_(request), container_(std::move(container)) {}
+      : request_(request), pid_file_(request.pid_file), container_(std::move(container)) {}
 
   int run() {
     make_the_plan();
@@ -200,10 +201,11 @@ class Exec {
   void hand_over(const Launched& launched) {
     if (!request_.pidfd_socket.empty())
       send_fd_to_path(request_.pidfd_socket, "pidfd", launched.pidfd().get());
-    if (!request_.pid_file.empty()) write_pid_file(request_.pid_file, launched.pid());
+    pid_file_.write(launched.pid());
   }
 
   const ExecRequest& request_;
+  PidFile pid_file_;
   Container container_;
   oci::Config config_;
   HostFacts facts_;

@@ -83,7 +83,7 @@ void finish_start(Created& created) {
   try {
     wait_for_execve(created.init, created.gate);
     // Only of a program that runs.
-    if (!created.pid_file.empty()) write_pid_file(created.pid_file, created.init.pid());
+    created.pid_file.write(created.init.pid());
   } catch (const std::exception& failed) {
     const std::string why = why_not_executable(created.record.rootfs, failed.what());
     created.init.let_go();

@@ -82,7 +82,9 @@ check(r.out == 'b /tmp\n7\n8\n', 'exec with single dashes', r)
 check(json.loads(vessel('ps', '-format', 'json', id).out) != [], 'ps -format json')
 check(vessel('kill', '-all', id, 'KILL').code == 0, 'kill -all')
 check(vessel('delete', '-force', id).code == 0 and state(id) is None, 'delete -force')
-pid_file = os.path.join(DIR, 'pid')
+pid_file, plain_file = os.path.join(DIR, 'pid'), os.path.join(DIR, 'plain')
+open(plain_file, 'w').close()
+plain = bundle(config('true'))
 id = name()
 r = vessel('run', '-no-subreaper', '-no-new-keyring', '-pid-file', pid_file, '-keep=true', '-bundle', bundle(config('true')), id)
 check(r.code == 0 and open(pid_file).read().isdigit() and state(id)['status'] == 'stopped', 'run with single dashes', r)
@@ -128,6 +130,14 @@ check(text.isdigit() and wait_for(lambda: open('/proc/%s/cmdline' % text).read()
       'exec --pid-file while it runs', text)
 p.communicate()
 check(p.returncode == 0, '… in the foreground', p.returncode)
+# A pid file that cannot be is an error before there is a process.
+for where, why in (('/nonexistent/pid', 'No such file'), (DIR + '/', 'Is a directory'), (plain_file + '/pid', 'Not a directory')):
+    for args, code in ((['exec', id, 'true'], 255), (['exec', '-d', id, 'true'], 255), (['run', '--bundle', plain, name()], 1),
+                       (['run', '-d', '--bundle', plain, name()], 1), (['create', '--bundle', plain, name()], 1)):
+        verb = args[:1 + args.count('-d')]
+        r = vessel('--debug', *verb, '--pid-file', where, *args[len(verb):])
+        check(r.code == code and 'write the pid file ' + where in r.err and why in r.err and 'cloned' not in r.err,
+              '%s --pid-file %s: nothing runs' % (' '.join(verb), where), r)
 vessel('pause', id)
 p = subprocess.Popen([VESSEL, '--root', ROOT, 'exec', '--ignore-paused', id, 'touch', '/tmp/thawed'],
                      stdin=subprocess.DEVNULL)
@@ -144,7 +154,7 @@ with open(b + '/rootfs/tmp/got') as f:
 vessel('delete', '--force', id)
 
 # Global options.
-plain, users = bundle(config('true')), config('true')
+users = config('true')
 users['linux']['namespaces'].append({'type': 'user'})
 users['linux']['uidMappings'] = users['linux']['gidMappings'] = [{'containerID': 0, 'hostID': 0, 'size': 65536}]
 users = bundle(users)
