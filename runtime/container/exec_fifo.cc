@@ -43,8 +43,8 @@ Gate make_gate() {
 
 void wait_at_gate(int gate) noexcept {
   const char byte = 's';
-  while (::write(gate, &byte, 1) < 0 && errno == EINTR) {
-  }
+  while (::write(gate, &byte, 1) < 0)
+    if (errno != EINTR) ::_exit(1);
 }
 
 void tell_gate(int gate, std::string_view error) noexcept {

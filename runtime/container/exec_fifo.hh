@@ -27,7 +27,8 @@ struct Gate {
 };
 Gate make_gate();
 
-// In the waiting process: returns when the gate was opened. One write(2), no allocation.
+// In the waiting process: returns when the gate was opened. One write(2), no allocation. Who was to
+// open it is dead: the process exits (or dies by SIGPIPE where that is not ignored).
 void wait_at_gate(int gate) noexcept;
 // In the waiting process, after execve failed.
 void tell_gate(int gate, std::string_view error) noexcept;
