@@ -207,14 +207,14 @@ class Init {
 
 }  // namespace
 
-void run_init(const InitContext& context, Asker parent) {
+void run_init(const InitContext& context, Asker parent) noexcept {
   Init init(context, std::move(parent));
   try {
     init.run();
   } catch (const SysError& e) {
-    init.parent().tell(Ask::failed, e.code(), e.what());
+    init.parent().tell_failed(e.code(), e.what());
   } catch (const std::exception& e) {
-    init.parent().tell(Ask::failed, 0, e.what());
+    init.parent().tell_failed(0, e.what());
   }
   ::_exit(1);
 }

@@ -27,7 +27,8 @@ struct InitContext {
   bool user_is_settled = false;  // a helper made the user namespace and was mapped
 };
 
-// Does not return: it ends in the user's program, or tells the parent why not and exits.
-[[noreturn]] void run_init(const InitContext& context, Asker parent);
+// Does not return: it ends in the user's program, or tells the parent why not and exits. Nor does
+// an exception leave it: what lies further up the stack is the parent's code, with its clean-up.
+[[noreturn]] void run_init(const InitContext& context, Asker parent) noexcept;
 
 }  // namespace vessel

@@ -88,13 +88,13 @@ void enter_container(int init_pidfd, uint64_t namespaces) {
     throw SysError("enter the container's namespaces");
 }
 
-void run_joiner(const JoinContext& context, Asker parent) {
+void run_joiner(const JoinContext& context, Asker parent) noexcept {
   try {
     join(context, parent);
   } catch (const SysError& e) {
-    parent.tell(Ask::failed, e.code(), e.what());
+    parent.tell_failed(e.code(), e.what());
   } catch (const std::exception& e) {
-    parent.tell(Ask::failed, 0, e.what());
+    parent.tell_failed(0, e.what());
   }
   ::_exit(1);
 }

@@ -44,6 +44,7 @@ void enter_cgroup(const CgroupEntry& entry, bool enter_v2, const CgroupFallback&
 // everything at once, for the user namespace gives it the rights for the others.
 void enter_container(int init_pidfd, uint64_t namespaces);
 
-[[noreturn]] void run_joiner(const JoinContext& context, Asker parent);
+// As run_init: neither it nor an exception of it returns.
+[[noreturn]] void run_joiner(const JoinContext& context, Asker parent) noexcept;
 
 }  // namespace vessel

@@ -80,7 +80,7 @@ NewInit served_by_helper(Clone helper, int socket,
 
 // In the helper: everything that has to happen before init exists, then init as its sibling.
 [[noreturn]] void run_helper(Asker parent, const std::function<void(Asker&)>& prepare,
-                             uint64_t flags, const std::function<void()>& body) {
+                             uint64_t flags, const std::function<void()>& body) noexcept {
   try {
     die_with_parent();
     if (::prctl(PR_SET_DUMPABLE, ::geteuid() == 0 ? 0 : 1) < 0) throw SysError("PR_SET_DUMPABLE");
@@ -94,9 +94,9 @@ NewInit served_by_helper(Clone helper, int socket,
     parent.tell(Ask::cloned, init.pid, {}, {init.pidfd.get()});
     ::_exit(0);
   } catch (const SysError& e) {
-    parent.tell(Ask::failed, e.code(), e.what());
+    parent.tell_failed(e.code(), e.what());
   } catch (const std::exception& e) {
-    parent.tell(Ask::failed, 0, e.what());
+    parent.tell_failed(0, e.what());
   }
   ::_exit(1);
 }

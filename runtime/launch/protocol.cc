@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "runtime/sys/error.hh"
@@ -53,6 +54,18 @@ void Asker::tell(Ask what, int32_t number, std::string_view text, const std::vec
 void Asker::tell_loaded(int notify_fd) const {
   MessageHead head{Ask::loaded, notify_fd};
   if (::write(socket_.get(), &head, sizeof head) < 0) ::_exit(1);
+}
+
+void Asker::tell_failed(int error, std::string_view text) const noexcept {
+  struct {
+    MessageHead head;
+    char text[16 * 1024];
+  } message;
+  message.head = {Ask::failed, error};
+  const size_t size = std::min(text.size(), sizeof message.text);
+  std::memcpy(message.text, text.data(), size);
+  // Whoever does not hear it sees the end of file.
+  [[maybe_unused]] ssize_t ignored = ::write(socket_.get(), &message, sizeof message.head + size);
 }
 
 void Asker::move_to(int number) {

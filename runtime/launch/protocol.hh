@@ -87,6 +87,9 @@ class Asker {
   void tell(Ask what, int32_t number, std::string_view text = {}, const std::vector<int>& fds = {});
   // write(2) of one `loaded` message: all that a loaded filter has to allow here.
   void tell_loaded(int notify_fd) const;
+  // The same with `failed`, whatever the filter or the memory is like; the caller exits. A text
+  // longer than 16 KiB is cut.
+  void tell_failed(int error, std::string_view text) const noexcept;
 
   int fd() const { return socket_.get(); }
   // Moves the descriptor to `number` (close-on-exec).

@@ -89,26 +89,28 @@ void close_all_from(int first, int keep_a, int keep_b) {
   close_all_between(static_cast<unsigned>(first), ~0U);
 }
 
-// After the filter is loaded: write(2) and exit_group(2), nothing else, no allocation.
-[[noreturn]] void report_and_exit(const UserProgram& program, const Asker& parent, const char* what,
-                                  int error) {
+// After the filter is loaded: write(2) and exit_group(2), nothing else, no allocation. `gate`:
+// where the other side listens when the process has passed it; -1: at the socket.
+[[noreturn]] void report_and_exit(int gate, const Asker& parent, const char* what, int error) {
   char text[512];
   const char* reason = error ? ::strerrordesc_np(error) : nullptr;
   int length =
       reason ? std::snprintf(text, sizeof text, "%s: %c%s", what, reason[0] | 0x20, reason + 1)
              : std::snprintf(text, sizeof text, "%s", what);
   size_t size = std::min(sizeof text - 1, static_cast<size_t>(std::max(length, 0)));
-  if (program.gate >= 0) {
-    tell_gate(program.gate, {text, size});
-  } else {
-    struct {
-      MessageHead head;
-      char tail[sizeof text];
-    } message{{Ask::failed, error}, {}};
-    std::memcpy(message.tail, text, size);
-    [[maybe_unused]] ssize_t ignored = ::write(parent.fd(), &message, sizeof message.head + size);
-  }
+  if (gate >= 0)
+    tell_gate(gate, {text, size});
+  else
+    parent.tell_failed(error, {text, size});
   ::_exit(1);
+}
+
+// The first exception of a process takes system calls, and glibc aborts when a filter refuses them.
+void ready_to_throw() {
+  try {
+    throw 0;
+  } catch (int) {
+  }
 }
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
@@ -210,11 +212,13 @@ void become_user_program(const UserProgram& program, Asker& parent) {
   std::optional<Fd> listener;
   const bool load_late = has_hooks && !program.seccomp_before_hooks;
   if (program.has_seccomp && !load_late) {
+    if (has_hooks) ready_to_throw();
     listener = load_seccomp(filter);
     if (listener) notify_fd = listener->release();  // closed by execve, not by a call of its own
   }
   if (program.seccomp_before_capabilities && process.capabilities)
-    set_capabilities(*process.capabilities);
+    if (const auto failure = try_set_capabilities(*process.capabilities))
+      report_and_exit(-1, parent, failure->what, failure->error);
   parent.tell_loaded(notify_fd);
   if (program.gate >= 0) wait_at_gate(program.gate);
 
@@ -223,14 +227,14 @@ void become_user_program(const UserProgram& program, Asker& parent) {
       run_hooks(start_container_hooks, *program.start_hooks, oci::write(program.state), env);
       if (program.has_seccomp && load_late) load_seccomp(filter);
     } catch (const std::exception& e) {
-      report_and_exit(program, parent, e.what(), 0);
+      report_and_exit(program.gate, parent, e.what(), 0);
     }
   }
   ::execve(path.c_str(), argv.data(), envp.data());
   int error = errno;
   char what[256];
   std::snprintf(what, sizeof what, "exec %s", path.c_str());
-  report_and_exit(program, parent, what, error);
+  report_and_exit(program.gate, parent, what, error);
 }
 
 }  // namespace vessel

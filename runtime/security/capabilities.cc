@@ -20,17 +20,18 @@ struct Sets {
   bool operator==(const Sets&) const = default;
 };
 
-Sets current_sets() {
+bool get(Sets& sets) {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data = {};
-  if (syscall(SYS_capget, &header, data.data()) != 0) throw SysError("capget");
+  if (syscall(SYS_capget, &header, data.data()) != 0) return false;
   auto join = [&](uint32_t low, uint32_t high) { return uint64_t{high} << 32 | low; };
-  return {.effective = join(data[0].effective, data[1].effective),
+  sets = {.effective = join(data[0].effective, data[1].effective),
           .permitted = join(data[0].permitted, data[1].permitted),
           .inheritable = join(data[0].inheritable, data[1].inheritable)};
+  return true;
 }
 
-void set(const Sets& sets) {
+bool set(const Sets& sets) {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data = {};
   for (size_t i = 0; i < data.size(); ++i) {
@@ -38,7 +39,7 @@ void set(const Sets& sets) {
     data[i].permitted = static_cast<uint32_t>(sets.permitted >> (32 * i));
     data[i].inheritable = static_cast<uint32_t>(sets.inheritable >> (32 * i));
   }
-  if (syscall(SYS_capset, &header, data.data()) != 0) throw SysError("capset");
+  return syscall(SYS_capset, &header, data.data()) == 0;
 }
 
 }  // namespace
@@ -61,16 +62,18 @@ void keep_capabilities_over_user_switch() {
 }
 
 void regain_effective_capabilities() {
-  Sets sets = current_sets();
+  Sets sets;
+  if (!get(sets)) throw SysError("capget");
   if (sets.effective == sets.permitted) return;
   sets.effective = sets.permitted;
-  set(sets);
+  if (!set(sets)) throw SysError("capset");
 }
 
-void set_capabilities(const CapabilityPlan& plan) {
+std::optional<CapabilityFailure> try_set_capabilities(const CapabilityPlan& plan) noexcept {
   // The kernel allows no set to grow past what the caller has. The plan's masks hold what this
   // caller can hand on in principle; what of it is in its permitted set is known only here.
-  Sets now = current_sets();
+  Sets now;
+  if (!get(now)) return CapabilityFailure{"capget", errno};
   Sets wanted;
   wanted.permitted = plan.permitted & now.permitted;
   wanted.effective = plan.effective & wanted.permitted;
@@ -81,11 +84,13 @@ void set_capabilities(const CapabilityPlan& plan) {
   // Before capset: what is in the ambient set would otherwise depend on what it was before.
   // EINVAL cannot be: ambient capabilities are older (4.3) than the oldest kernel served.
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
-    throw SysError("clear ambient capabilities");
+    return CapabilityFailure{"clear ambient capabilities", errno};
   if (!(wanted == now)) {
-    set(wanted);
-    if (!(current_sets() == wanted))
-      throw Error("the kernel did not set the capabilities asked for");
+    if (!set(wanted)) return CapabilityFailure{"capset", errno};
+    Sets got;
+    if (!get(got)) return CapabilityFailure{"capget", errno};
+    if (!(got == wanted))
+      return CapabilityFailure{"the kernel did not set the capabilities asked for", 0};
   }
   // A capability can be ambient only if it is both permitted and inheritable.
   uint64_t ambient = plan.ambient & wanted.permitted & wanted.inheritable;
@@ -93,8 +98,16 @@ void set_capabilities(const CapabilityPlan& plan) {
     int number = std::countr_zero(ambient);
     ambient &= ambient - 1;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) != 0)
-      throw SysError("raise ambient capability " + std::to_string(number));
+      return CapabilityFailure{"raise an ambient capability", errno};
   }
+  return std::nullopt;
+}
+
+void set_capabilities(const CapabilityPlan& plan) {
+  const auto failure = try_set_capabilities(plan);
+  if (!failure) return;
+  if (failure->error) throw SysError(failure->what, failure->error);
+  throw Error(failure->what);
 }
 
 }  // namespace vessel

@@ -11,6 +11,8 @@
 // With uid 0 → uid 0 nothing is lost in the switch and the two middle calls may be left out.
 #pragma once
 
+#include <optional>
+
 #include "runtime/plan/plan.hh"
 
 namespace vessel {
@@ -30,5 +32,13 @@ void regain_effective_capabilities();
 // inheritable set is never more than the plan says. Throws SysError, or Error when the kernel's
 // answer differs from what was set.
 void set_capabilities(const CapabilityPlan& plan);
+
+// The same under a filter that may deny anything: the first exception of a process takes system
+// calls, and glibc aborts when they are refused. Gives what failed, and with which errno (0: none).
+struct CapabilityFailure {
+  const char* what;
+  int error;
+};
+std::optional<CapabilityFailure> try_set_capabilities(const CapabilityPlan& plan) noexcept;
 
 }  // namespace vessel
