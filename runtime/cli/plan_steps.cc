@@ -81,7 +81,7 @@ class StepWriter {
     if (c.systemd) {
       std::string detail = "in " + c.systemd->slice;
       for (const auto& [name, value] : c.systemd->properties)
-        add_word(detail, name + "=" + value, " ");
+        add_word(detail, std::string(name).append("=").append(value), " ");
       add("cgroup", "start unit", c.systemd->unit, detail);
     } else {
       add("cgroup", "make", c.path, optional);
@@ -141,7 +141,7 @@ class StepWriter {
         if (fs->copy_up) add_word(detail, "with a copy of what is below");
       } else if (const auto* bind = std::get_if<BindMount>(&m.what)) {
         action = bind->recursive ? "bind tree" : "bind";
-        detail = "from " + bind->source + (detail.empty() ? "" : " ") + detail;
+        detail.insert(0, "from " + bind->source + (detail.empty() ? "" : " "));
       } else {
         action = std::get<CgroupMount>(m.what).readonly ? "cgroup view, read-only" : "cgroup view";
       }

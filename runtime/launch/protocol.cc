@@ -11,7 +11,7 @@ namespace vessel {
 
 namespace {
 
-constexpr size_t message_limit = 64 * 1024;
+constexpr size_t message_limit = size_t{64} * 1024;
 
 }  // namespace
 

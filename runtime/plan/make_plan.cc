@@ -38,7 +38,8 @@ void take_over(oci::Config& config, Plan& plan) {
   plan.domainname = std::move(config.domainname);
   if (!config.linux_) return;
   for (auto& [name, device] : config.linux_->net_devices)
-    plan.net_devices.emplace(name, device.name.empty() ? name : std::move(device.name));
+    plan.net_devices.emplace(name,
+                             device.name.empty() ? std::string(name) : std::move(device.name));
   plan.seccomp = std::move(config.linux_->seccomp);
   // An object without a default action and rules is how some callers write "no filter".
   if (plan.seccomp && plan.seccomp->default_action.empty()) plan.seccomp.reset();

@@ -12,7 +12,7 @@
 
 namespace vessel {
 
-inline constexpr size_t default_read_limit = 16 * 1024 * 1024;
+inline constexpr size_t default_read_limit = size_t{16} * 1024 * 1024;
 
 // openat(2) with O_CLOEXEC added, retried on EINTR. The first throws SysError "open PATH".
 Fd open_file(int dir, const std::string& path, int flags, mode_t mode = 0);

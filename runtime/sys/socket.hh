@@ -25,7 +25,7 @@ struct Message {
 };
 
 // Waits for one message of at most `limit` bytes; a longer one is an error. Throws SysError.
-Message receive_message(int socket, size_t limit = 64 * 1024);
+Message receive_message(int socket, size_t limit = size_t{64} * 1024);
 
 // Connects to a stream socket at `path` (longer than 107 bytes too, through its directory) and
 // sends one descriptor with `name` as the data: --console-socket, --pidfd-socket. Throws SysError.
