@@ -167,12 +167,11 @@ TEST_CASE("the same bytes for all time, on any number of threads, however they a
       CHECK(first == golden.digest);
     else
       MESSAGE("no digest is known of ", identity, ", which gives ", first);
-    for (const unsigned threads : {1U, 2U, 8U})
-      for (const size_t step : {size_t{65521}, mebibyte, in.size()}) {
-        CAPTURE(threads);
-        CAPTURE(step);
-        CHECK(digest_of(compressed(golden.compression, in, threads, step)) == first);
-      }
+    for (const auto& [threads, step] :
+         {std::pair{1U, size_t{65521}}, std::pair{2U, mebibyte}, std::pair{8U, in.size()}}) {
+      CAPTURE(threads);
+      CHECK(digest_of(compressed(golden.compression, in, threads, step)) == first);
+    }
   }
 }
 

@@ -251,6 +251,29 @@ r = build(d, '--compression', 'gzip', '-o', 'type=oci,compression=zstd,dest=' + 
 check(r.rc != 0 and 'compression=zstd' in r.err, 'two compressions at once are refused', r.err)
 r = build(d, '--compression', 'zstd', '--no-cache')
 check(r.rc == 0 and manifest_of(r.id)['layers'][-1]['mediaType'].endswith('+zstd') and (not shutil.which('zstd') or tree(r.id)['o'].text == 'o\n'), '--compression zstd', r.err)
+# No Docker reads zstd in an archive: there such a layer is a plain tar, named by its diff id.
+kiln('tag', r.id, 'packed:zstd')
+for name, words in (('type=docker with --compression zstd', ('build', '--runtime', RUNTIME, '--compression', 'zstd', '-t', 'packed:zstd', '-o', 'type=docker,dest=' + T + '/d.tar', d)),
+                    ('type=docker,compression=zstd', ('build', '--runtime', RUNTIME, '-t', 'packed:zstd', '-o', 'type=docker,compression=zstd,dest=' + T + '/d.tar', d)),
+                    ('save --format docker of an image with zstd', ('save', '--format', 'docker', '-o', T + '/d.tar', 'packed:zstd'))):
+    if os.path.exists(T + '/d.tar'):
+        os.unlink(T + '/d.tar')
+    r2 = kiln(*words)
+    if not check(r2.rc == 0 and manifest_of(r.id)['layers'][-1]['mediaType'].endswith('+zstd'), name, r2.err):
+        continue
+    with tarfile.open(T + '/d.tar') as archive:
+        parts = {m.name: archive.extractfile(m).read() for m in archive if m.isreg()}
+    equal([n for n, data in parts.items() if data[:4] == b'\x28\xb5\x2f\xfd'], [], name + ': nothing in it is zstd')
+    config, top = config_of(r.id), json.loads(parts['index.json'])['manifests'][0]['digest']
+    ours = json.loads(parts['blobs/' + top.replace(':', '/')])
+    equal([l['mediaType'].rpartition('.')[2] for l in ours['layers']], ['tar+gzip', 'tar'], name + ': what its manifest says')
+    equal([(l['digest'], l['size']) for l in ours['layers']], [('sha256:' + hashlib.sha256(x).hexdigest(), len(x)) for x in (parts['blobs/' + l['digest'].replace(':', '/')] for l in ours['layers'])],
+          name + ': which is true')
+    row = json.loads(parts['manifest.json'])[0]
+    equal((row['Layers'][-1], row['Config']), ('blobs/' + config['rootfs']['diff_ids'][-1].replace(':', '/'), 'blobs/' + r.id.replace(':', '/')), name + ": Docker's manifest.json")
+    loaded = kiln('load', '-i', T + '/d.tar', env={'KILN_STORE': T + '/loaded'})
+    equal((tree(r.id, T + '/loaded')['o'].text, tree(r.id, T + '/loaded')['o'].uid) if loaded.rc == 0 else loaded.err, ('o\n', 3), name + ': it can be loaded')
+    shutil.rmtree(T + '/loaded', ignore_errors=True)
 d3 = context('sq', B + 'RUN echo a > /a && mkdir /p && chown 9:9 /p\nRUN rm /a; echo b > /p/b\nRUN rm -r /home\nENV X=1\n')
 a, b = build(d3), build(d3, '--squash')
 if check(b.rc == 0, '--squash', b.err):
