@@ -136,6 +136,15 @@ for mode in "${modes[@]}"; do
   tree=$(sed -n 3p "st$mode/k/delete")
   setfattr -n trusted.overlay.redirect -v /x "st$mode/s/$tree/d"
   check "${mode:-overlay}: a redirect mark is an error, never a layer" bash -c "'$probe' $mode snap 'st$mode' changes delete x.tgz 2>&1 | grep redirect"
+  # Nor is a mark on a file, whose content is below and would be zeros.
+  tree=$(sed -n 3p "st$mode/k/xattr")
+  check "${mode:-overlay}: without a mark it is a layer" "$probe" $mode snap "st$mode" changes xattr x.tgz
+  for space in trusted user; do
+    setfattr -n $space.overlay.metacopy "st$mode/s/$tree/keep/k"
+    check "${mode:-overlay}: a metacopy mark ($space) is an error, never a layer" bash -c \
+      "! '$probe' $mode snap 'st$mode' changes xattr x.tgz >out 2>&1 && grep -x \"/keep/k: carries overlay's metacopy mark: .*\" out"
+    setfattr -x $space.overlay.metacopy "st$mode/s/$tree/keep/k"
+  done
 done
 # The module's own defaults must not matter: with redirect_dir a rename, with metacopy a chmod would
 # leave the upper without the content.
