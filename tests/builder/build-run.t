@@ -59,6 +59,15 @@ prints(B + 'RUN grep -c localhost /etc/hosts; grep -h example /etc/hosts', ['2',
        '--add-host', '--add-host', 'me.example:10.1.2.3', '--add-host', 'six.example=[fe80::1]')
 prints(B + 'COPY r /r\nRUN cmp /r /etc/resolv.conf && echo same', ['same'], "resolv.conf is the host's", files={'r': open('/etc/resolv.conf').read() if os.path.exists('/etc/resolv.conf') else ''})
 prints(B + 'RUN ulimit -n; df -k /dev/shm | tail -1 | awk "{print \\$2}"', ['123', '2048'], '--ulimit and --shm-size', '--ulimit', 'nofile=123:456', '--shm-size', '2m')
+LIMIT = 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max'
+prints(B + 'RUN ' + LIMIT, [str(48 << 20)], '--memory: what the command reads', '--memory', '48m')
+fails(B + 'RUN head -c 64m /dev/zero | tail -c 64m > /dev/null && echo enough && head -c 400m /dev/zero | tail -c 400m > /dev/null', ['| enough', 'exit code 137'], '--memory: a command that takes more is killed',
+      '--memory', '128m', '--memory-swap', '128m')
+r = run(B + 'RUN ' + LIMIT + ' # unlimited')
+check(r.rc == 0 and (r.lines() == ['max'] or int(r.lines()[0]) > 1 << 50), 'without --memory there is no limit', r.lines(), r.err)
+fails(B + 'RUN true', ['--memory', 'much'], '--memory: no size', '--memory', 'much')
+prints(B + 'RUN ulimit -n; ulimit -Hn; ulimit -f; ulimit -Hc', ['123', '456', '7', '0'], '--ulimit: soft, hard, several', '--ulimit', 'nofile=123:456', '--ulimit', 'fsize=3584', '--ulimit', 'core=0')
+fails(B + 'RUN dd if=/dev/zero of=/dev/shm/x bs=1M count=3', ['No space left'], '--shm-size: is a limit', '--shm-size', '2m')
 prints(B + 'RUN (trap "" PIPE; true); yes | head -1; grep SigIgn /proc/self/status | grep -c 1000$ || true', ['y', '0'], 'SIGPIPE is not ignored')
 r = run(B + 'RUN --network=none ip -o addr; cat /proc/net/route | wc -l')
 check(r.rc == 0 and [l.split()[1] for l in r.lines()[:-1]] == ['lo'] * len(r.lines()[:-1]) and '127.0.0.1' in r.err and r.lines()[-1] == '1',

@@ -77,6 +77,8 @@ r=${runtimes[0]##*/}; [ "$r" = crun ] || {
   "$KILN" run --rm --name doomed --runtime "${runtimes[0]}" base:1 sleep 30 >/dev/null 2>&1 & p=$!
   for _ in {1..100}; do cat "$KILN_STORE"/kiln/runs/*/pid 2>/dev/null | grep -q . && break; sleep 0.05; done
   "$KILN" prune --all >/dev/null; [ -e "$KILN_STORE/kiln/bundles/doomed/rootfs/bin/sh" ]; ok $? 'prune --all leaves a running container its files'
+  refused 'rmi of an image that a container uses names the container' 'base:1 is in use by container doomed; remove that first' "$KILN" rmi base:1
+  "$KILN" images --format '{{.Name}}' | grep -qx base:1; ok $? 'and leaves the image its name'
   c=$(cat "$KILN_STORE"/kiln/runs/*/pid); kill -9 $p; wait $p 2>/dev/null
   kill -9 "$c" 2>/dev/null; "${runtimes[0]}" delete -f doomed >/dev/null 2>&1
   "$KILN" prune >/dev/null; is "$(ls -A "$KILN_STORE/kiln/bundles")" "" && ! grep -q "$KILN_STORE/kiln/bundles" /proc/self/mountinfo
