@@ -70,6 +70,12 @@ same('COPY --chmod=755 root /\nRUN --mount=type=ssh stat -c "%a %u %g" $SSH_AUTH
 r = chroot(context('fail', 'FROM base:1\nRUN cat /proc/self/status'))
 check(r.rc == 1 and 'no /proc' in r.err and 'Dockerfile:2' in r.err, 'a failing step says what there is not', r.err)
 equal(chroot(context('code', 'FROM base:1\nRUN exit 42')).rc, 42, 'exit codes')
+for text, rc, name in (('RUN true', 1, 'is one error that names the step'), ('COPY f /f\nWORKDIR /w', 0, 'builds what has no RUN')):
+    d = context('no-chroot', 'FROM base:1\n' + text, {'f': 'f'})
+    r = subprocess.run(['unshare', '-U', '-r', 'sh', '-c', 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', 'sh', 'setpriv', '--bounding-set=-sys_admin,-sys_chroot', '--inh-caps=-sys_admin,-sys_chroot', KILN, 'build', '--isolation', 'chroot', '--no-cache', '--quiet', d],
+                       capture_output=True, text=True, env=dict(os.environ, KILN_STORE=other), timeout=60)
+    said = [l for l in r.stderr.splitlines() if l.startswith('kiln: ')]
+    equal((r.returncode, len(said), all(t in ''.join(said) for t in ('CAP_SYS_CHROOT', 'Dockerfile:2'))), (rc, rc, rc == 1), 'without CAP_SYS_CHROOT and user namespaces: ' + name, r.stderr)
 r = chroot(context('none', 'FROM base:1\nRUN --network=none true'))
 check(r.rc != 0 and '--network=none' in r.err and 'Dockerfile:2' in r.err, '--network=none is an error that names the step', r.err)
 r = chroot(context('lost', 'FROM base:1\nRUN ["/no/such"]'))
