@@ -1,5 +1,6 @@
 #include "builder/solve/layers.hh"
 
+#include "builder/layer/apply.hh"
 #include "builder/layer/tar_reader.hh"
 #include "builder/store/layer_blob.hh"
 #include "builder/sys/error.hh"
@@ -28,6 +29,11 @@ class EntryContent final : public ByteSource {
  private:
   TarReader& tar_;
 };
+
+Error other_content(const CachedLayer& layer, const Applied& applied) {
+  return Error("layer " + layer.blob.digest.text() + " unpacks to " + applied.diff_id.text() +
+               ", its image says " + layer.diff_id.text());
+}
 
 }  // namespace
 
@@ -104,6 +110,7 @@ std::string Layers::materialise(const ChainRef& chain) {
   Snapshotter& snapshotter = snapshots();
   store_.hold_snapshot(chain->snapshot);
   if (snapshotter.has(chain->snapshot)) return chain->snapshot;
+  if (snapshotter.kind() == Snapshotter::Kind::copy) return materialise_whole(chain);
   const std::string parent = materialise(chain->parent);
   const CachedLayer layer = chain->layer.get().layer;
   const std::lock_guard lock(lock_of("snapshot " + chain->snapshot));
@@ -112,9 +119,32 @@ std::string Layers::materialise(const ChainRef& chain) {
   const Applied applied = snapshotter.unpack(chain->snapshot, parent, *tar);
   if (applied.diff_id != layer.diff_id) {
     snapshotter.remove(chain->snapshot);
-    throw Error("layer " + layer.blob.digest.text() + " unpacks to " + applied.diff_id.text() +
-                ", its image says " + layer.diff_id.text());
+    throw other_content(layer, applied);
   }
+  return chain->snapshot;
+}
+
+// Trees that are whole: one for each layer would be as many copies of what lies below it, so all
+// that are missing are unpacked into the last.
+std::string Layers::materialise_whole(const ChainRef& chain) {
+  Snapshotter& snapshotter = snapshots();
+  const std::lock_guard lock(lock_of("snapshot " + chain->snapshot));
+  if (snapshotter.has(chain->snapshot)) return chain->snapshot;
+  std::vector<const Chain*> missing;
+  const Chain* below = chain.get();
+  for (; below != nullptr; below = below->parent.get()) {
+    store_.hold_snapshot(below->snapshot);
+    if (snapshotter.has(below->snapshot)) break;
+    missing.push_back(below);
+  }
+  std::unique_ptr<Rootfs> tree = snapshotter.prepare(below == nullptr ? "" : below->snapshot);
+  for (auto node = missing.rbegin(); node != missing.rend(); ++node) {
+    const CachedLayer layer = (*node)->layer.get().layer;
+    const auto tar = open_layer(store_, layer);
+    const Applied applied = apply_tar(*tar, tree->root(), {});
+    if (applied.diff_id != layer.diff_id) throw other_content(layer, applied);
+  }
+  snapshotter.commit(std::move(tree), chain->snapshot, {});
   return chain->snapshot;
 }
 

@@ -100,6 +100,7 @@ class Layers {
   PackedLayer recompress(const CachedLayer& layer);
 
  private:
+  std::string materialise_whole(const ChainRef& chain);
   PackedLayer repack(const CachedLayer& layer, const std::function<void(Entry&)>& change);
   std::shared_ptr<const LayerIndex> index_of(const CachedLayer& layer);
   std::mutex& lock_of(const std::string& key);

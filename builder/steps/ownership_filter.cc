@@ -111,7 +111,7 @@ void report_ownership_calls(const std::string& path, uint32_t ids) {
   const Fd listener(static_cast<int>(
       syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter)));
   if (!listener) throw SysError("a seccomp filter that reports chown and its like");
-  send_descriptors(connection.get(), {"", 1}, std::array{listener.get()});
+  send_descriptors(connection.get(), std::string_view("\0", 1), std::array{listener.get()});
 }
 
 }  // namespace kiln

@@ -25,7 +25,7 @@ namespace kiln {
 
 namespace {
 
-constexpr size_t longest_line = 64 * 1024;
+constexpr size_t longest_line = size_t{64} * 1024;
 constexpr int most_deletions = 50;  // 0.1 s apart
 
 struct Pipe {
@@ -67,6 +67,7 @@ struct SpawnSettings {
 
 pid_t spawn(const std::vector<std::string>& words, int out, int err) {
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (const std::string& w : words) argv.push_back(const_cast<char*>(w.c_str()));
   argv.push_back(nullptr);
   SpawnSettings s;
@@ -329,7 +330,7 @@ std::string find_runtime(std::string_view wanted) {
       if (executable(fs::path(wanted))) return fs::absolute(fs::path(wanted));
       throw Error("runtime " + std::string(wanted) + ": no such executable");
     }
-    const std::string found = in_path(wanted);
+    std::string found = in_path(wanted);
     if (found.empty()) throw Error("runtime " + std::string(wanted) + ": not found in PATH");
     return found;
   }
@@ -340,7 +341,7 @@ std::string find_runtime(std::string_view wanted) {
       if (const fs::path p = self.parent_path() / beside; executable(p))
         return p.lexically_normal();
   for (std::string_view name : {"vessel", "crun", "runc"})
-    if (const std::string found = in_path(name); !found.empty()) return found;
+    if (std::string found = in_path(name); !found.empty()) return found;
   throw Error(
       "no OCI runtime: looked for vessel beside kiln and for vessel, crun and runc in PATH; "
       "name one with --runtime");

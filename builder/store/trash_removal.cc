@@ -9,7 +9,7 @@
 #include <system_error>
 
 #include "builder/layer/tree.hh"
-#include "builder/snapshot/records.hh"
+#include "builder/snapshot/snapshotter.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 
