@@ -21,7 +21,8 @@ namespace kiln {
 
 namespace {
 
-constexpr std::string_view magic = "kiln memo 1\n\0\0\0\0";
+// Sixteen bytes, so that the records behind it are aligned.
+constexpr std::string_view magic("kiln memo 1\n\0\0\0\0", 16);
 constexpr int64_t settled_ns = 2'000'000'000;
 
 struct Record {
@@ -32,7 +33,7 @@ struct Record {
 
   auto key() const { return std::tie(device, inode); }
 };
-static_assert(sizeof(Record) == 80);
+static_assert(sizeof(Record) == 80 && magic.size() % alignof(Record) == 0);
 
 Record record_of(const ContextEntry& file) {
   return {file.device,     file.inode, file.entry.size, file.mtime_ns, file.ctime_ns,

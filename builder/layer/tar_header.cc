@@ -54,14 +54,14 @@ void append_ustar(std::string& out, const Ustar& header) {
   const size_t start = out.size();
   out.resize(start + header_block, '\0');
   const std::span<char> b(out.data() + start, header_block);
-  std::memcpy(b.data(), header.name.data(), std::min(header.name.size(), name_field));
+  header.name.copy(b.data(), name_field);
   put_octal(b.subspan(100, 8), header.mode);
   put_octal(b.subspan(108, 8), header.uid);
   put_octal(b.subspan(116, 8), header.gid);
   put_octal(b.subspan(124, 12), header.size);
   put_octal(b.subspan(136, 12), header.mtime);
   b[156] = header.type;
-  std::memcpy(b.data() + 157, header.link.data(), std::min(header.link.size(), name_field));
+  header.link.copy(b.data() + 157, name_field);
   std::memcpy(b.data() + 257, "ustar\00000", 8);
   if (header.device) {
     put_octal(b.subspan(329, 8), header.dev_major);
