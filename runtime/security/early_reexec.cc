@@ -96,7 +96,7 @@ vessel_early_reexec(long* stack) {
 // rdx is what the C library is to call at exit (none, in a static program); the stack is as the
 // kernel left it when _start takes over.
 asm(R"(
-  .text
+  .section .text.vessel_entry, "ax", @progbits
   .globl vessel_entry
   .type vessel_entry, @function
 vessel_entry:
@@ -108,6 +108,7 @@ vessel_entry:
   pop %rdx
   pop %rdx
   jmp _start
+  .previous
 )");
 
 #endif
