@@ -9,7 +9,7 @@
 using namespace vessel::cli;
 
 TEST_CASE("options in every spelling that callers use") {
-  const auto& options = find_verb("create")->options;
+  const auto options = find_verb("create")->options;
   for (const std::vector<std::string>& words :
        {std::vector<std::string>{"--bundle", "B", "--no-pivot", "c1"},
         {"--bundle=B", "--no-pivot=true", "c1"},
@@ -24,21 +24,22 @@ TEST_CASE("options in every spelling that callers use") {
 }
 
 TEST_CASE("options of the program inside stay its own") {
+  const auto options = find_verb("exec")->options;
   Arguments a = Arguments::parse({"-e", "A=1", "--env", "B=2", "c1", "ls", "-l", "--env", "x"},
-                                 find_verb("exec")->options, true);
+                                 options, true);
   CHECK(a.values("env") == std::vector<std::string>{"A=1", "B=2"});
   CHECK(a.operands() == std::vector<std::string>{"c1", "ls", "-l", "--env", "x"});
 }
 
 TEST_CASE("a lone dash is a value") {
-  const auto& options = find_verb("update")->options;
+  const auto options = find_verb("update")->options;
   CHECK(Arguments::parse({"--resources", "-", "c"}, options, false).value("resources") == "-");
   CHECK(Arguments::parse({"--resources=-", "c"}, options, false).value("resources") == "-");
   CHECK(Arguments::parse({"-r", "-", "c"}, options, false).operands().size() == 1);
 }
 
 TEST_CASE("what is wrong with a command line is said as runc says it") {
-  const auto& options = find_verb("create")->options;
+  const auto options = find_verb("create")->options;
   CHECK_THROWS_WITH_AS(Arguments::parse({"--nope"}, options, false),
                        "flag provided but not defined: -nope", UsageError);
   CHECK_THROWS_WITH_AS(Arguments::parse({"--bundle"}, options, false),
@@ -52,6 +53,8 @@ TEST_CASE("every verb and option has a help text, and no name comes twice") {
   std::set<std::string_view> names;
   for (const Verb& verb : verbs()) {
     CHECK(names.insert(verb.name).second);
+    REQUIRE(find_verb(verb.name));
+    CHECK(find_verb(verb.name)->name == verb.name);
     CHECK(static_cast<bool>(verb.run));
     std::set<std::string_view> options;
     std::set<char> shorts;

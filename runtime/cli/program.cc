@@ -68,7 +68,7 @@ bool refuses_help(const Verb& verb) {
   return verb.hidden && verb.most_operands == any_number;  // checkpoint, restore
 }
 
-int run_verb(const Verb& verb, const Globals& globals, const std::vector<std::string>& words) {
+int carry_out(const Verb& verb, const Globals& globals, const std::vector<std::string>& words) {
   try {
     if (refuses_help(verb)) return verb.run(globals, Arguments());
     Arguments arguments = Arguments::parse(words, verb.options, verb.options_first);
@@ -101,11 +101,11 @@ int run_program(int argc, char** argv, char** envp) {
     }
     const auto& operands = arguments.operands();
     if (operands.empty() || arguments.flag("help") || operands[0] == "help" || operands[0] == "h") {
-      const Verb* verb = operands.size() > 1 ? find_verb(operands[1]) : nullptr;
+      const auto verb = operands.size() > 1 ? find_verb(operands[1]) : std::nullopt;
       print(verb ? verb_help(*verb) : program_help());
       return 0;
     }
-    const Verb* verb = find_verb(operands[0]);
+    const std::optional<Verb> verb = find_verb(operands[0]);
     if (!verb) {
       const Verb* meant = nearest_verb(operands[0]);
       write_all(STDERR_FILENO,
@@ -127,7 +127,7 @@ int run_program(int argc, char** argv, char** envp) {
     } else {
       log::open(arguments.value("log"), format == "json", arguments.flag("debug"));
     }
-    return run_verb(*verb, globals_of(arguments), {operands.begin() + 1, operands.end()});
+    return carry_out(*verb, globals_of(arguments), {operands.begin() + 1, operands.end()});
   } catch (const UsageError& e) {
     print("Incorrect Usage: " + e.message() + "\n\n" + program_help());
     log::fail(e.what());

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "runtime/sys/file.hh"
 
@@ -31,21 +32,57 @@ const std::vector<Option>& global_options() {
   return options;
 }
 
+namespace {
+
+struct Row {
+  char name[16];
+  Verb (*make)();
+};
+
+// As help lists them.
+constexpr Row rows[] = {{"create", create_verb},
+                        {"start", start_verb},
+                        {"run", run_verb},
+                        {"exec", exec_verb},
+                        {"state", state_verb},
+                        {"list", list_verb},
+                        {"ps", ps_verb},
+                        {"events", events_verb},
+                        {"kill", kill_verb},
+                        {"delete", delete_verb},
+                        {"pause", pause_verb},
+                        {"resume", resume_verb},
+                        {"update", update_verb},
+                        {"spec", spec_verb},
+                        {"features", features_verb},
+                        {"plan", plan_verb},
+                        {"check", check_verb},
+                        {"logs", logs_verb},
+                        {"stop", stop_verb},
+                        {"wait", wait_verb},
+                        {"inspect", inspect_verb},
+                        {"stats", stats_verb},
+                        {"start-again", start_again_verb},
+                        {"checkpoint", checkpoint_verb},
+                        {"restore", restore_verb},
+                        {"completion", completion_verb}};
+
+}  // namespace
+
 const std::vector<Verb>& verbs() {
-  static const std::vector<Verb> list = {
-      create_verb(),    start_verb(),  run_verb(),         exec_verb(),       state_verb(),
-      list_verb(),      ps_verb(),     events_verb(),      kill_verb(),       delete_verb(),
-      pause_verb(),     resume_verb(), update_verb(),      spec_verb(),       features_verb(),
-      plan_verb(),      check_verb(),  logs_verb(),        stop_verb(),       wait_verb(),
-      inspect_verb(),   stats_verb(),  start_again_verb(), checkpoint_verb(), restore_verb(),
-      completion_verb()};
+  static const std::vector<Verb> list = [] {
+    std::vector<Verb> made;
+    made.reserve(std::size(rows));
+    for (const Row& row : rows) made.push_back(row.make());
+    return made;
+  }();
   return list;
 }
 
-const Verb* find_verb(std::string_view name) {
-  for (const Verb& verb : verbs())
-    if (verb.name == name) return &verb;
-  return nullptr;
+std::optional<Verb> find_verb(std::string_view name) {
+  for (const Row& row : rows)
+    if (row.name == name) return row.make();
+  return std::nullopt;
 }
 
 namespace {

@@ -2,6 +2,8 @@
 // Does not own: what they do.
 #pragma once
 
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "runtime/cli/verb.hh"
@@ -10,7 +12,8 @@ namespace vessel::cli {
 
 const std::vector<Option>& global_options();
 const std::vector<Verb>& verbs();
-const Verb* find_verb(std::string_view name);
+// One, without making the tables of the others.
+std::optional<Verb> find_verb(std::string_view name);
 // A visible verb whose name is a slip or two away from `name`; null when there is none.
 const Verb* nearest_verb(std::string_view name);
 
