@@ -76,6 +76,7 @@ class Parser {
         unescaped_(unescaped) {}
 
   void document() {
+    if (static_cast<size_t>(end_ - begin_) > JsonNode::longest_text) fail("the text is too long");
     skip_space();
     value({}, 0);
     skip_space();
@@ -109,17 +110,17 @@ class Parser {
     if (depth > max_depth) fail("nested too deeply");
     if (p_ == end_) fail("unexpected end, expected a value");
     const size_t index = nodes_.size();
-    nodes_.push_back({.key = key});
+    nodes_.emplace_back(key);
     const auto leaf = [&](JsonType type, std::string_view text) {
-      nodes_[index].type = type;
-      nodes_[index].text = text;
+      nodes_[index].become(type, text);
     };
+    const auto parent = [&](JsonType type) { nodes_[index].become(type, nodes_.size() - index); };
     switch (*p_) {
       case '{':
-        members(depth), leaf(JsonType::object, {});
+        members(depth), parent(JsonType::object);
         break;
       case '[':
-        elements(depth), leaf(JsonType::array, {});
+        elements(depth), parent(JsonType::array);
         break;
       case '"':
         leaf(JsonType::string, string());
@@ -136,7 +137,6 @@ class Parser {
       default:
         leaf(JsonType::number, number());
     }
-    nodes_[index].span = static_cast<uint32_t>(nodes_.size() - index);
   }
 
   void members(int depth) {

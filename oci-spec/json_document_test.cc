@@ -19,8 +19,8 @@ std::string problem_of(std::string_view text) {
 
 std::string string_of(std::string_view text) {
   oci::JsonDocument document(text, "f");
-  REQUIRE(document.root().type == oci::JsonType::string);
-  return std::string(document.root().text);
+  REQUIRE(document.root().type() == oci::JsonType::string);
+  return std::string(document.root().text());
 }
 
 }  // namespace
@@ -28,17 +28,17 @@ std::string string_of(std::string_view text) {
 TEST_CASE("json: tree in document order") {
   oci::JsonDocument document(R"( {"a": [1, -2.5e3, true], "b\n": {"c": null}, "d": "x"} )", "f");
   const oci::JsonNode& root = document.root();
-  CHECK(root.type == oci::JsonType::object);
-  CHECK(root.span == 8);
+  CHECK(root.type() == oci::JsonType::object);
+  CHECK(root.span() == 8);
   const oci::JsonNode* a = root.begin();
-  CHECK(a->key == "a");
-  CHECK(a->span == 4);
-  CHECK(a->begin()->text == "1");
-  CHECK(a->begin()->next()->text == "-2.5e3");
+  CHECK(a->key() == "a");
+  CHECK(a->span() == 4);
+  CHECK(a->begin()->text() == "1");
+  CHECK(a->begin()->next()->text() == "-2.5e3");
   const oci::JsonNode* b = a->next();
-  CHECK(b->key == "b\n");
-  CHECK(b->begin()->type == oci::JsonType::null);
-  CHECK(b->next()->key == "d");
+  CHECK(b->key() == "b\n");
+  CHECK(b->begin()->type() == oci::JsonType::null);
+  CHECK(b->next()->key() == "d");
   CHECK(b->next()->next() == root.end());
 }
 
@@ -118,15 +118,15 @@ namespace {
 
 // The tree as the other library sees it; nothing is lost in between.
 nlohmann::json tree_of(const oci::JsonNode& node) {
-  switch (node.type) {
+  switch (node.type()) {
     case oci::JsonType::null:
       return nullptr;
     case oci::JsonType::boolean:
-      return node.text == "true";
+      return node.text() == "true";
     case oci::JsonType::number:
-      return nlohmann::json::parse(node.text);
+      return nlohmann::json::parse(node.text());
     case oci::JsonType::string:
-      return std::string(node.text);
+      return std::string(node.text());
     case oci::JsonType::array: {
       nlohmann::json list = nlohmann::json::array();
       for (const oci::JsonNode* n = node.begin(); n != node.end(); n = n->next())
@@ -136,7 +136,7 @@ nlohmann::json tree_of(const oci::JsonNode& node) {
     case oci::JsonType::object: {
       nlohmann::json object = nlohmann::json::object();
       for (const oci::JsonNode* n = node.begin(); n != node.end(); n = n->next())
-        object[std::string(n->key)] = tree_of(*n);
+        object[std::string(n->key())] = tree_of(*n);
       return object;
     }
   }

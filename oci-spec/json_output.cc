@@ -90,15 +90,15 @@ void JsonOutput::number(std::string_view written) {
 }
 
 void JsonOutput::copy(const JsonNode& value) {
-  switch (value.type) {
+  switch (value.type()) {
     case JsonType::null:
       return null();
     case JsonType::boolean:
-      return boolean(value.text == "true");
+      return boolean(value.text() == "true");
     case JsonType::number:
-      return number(value.text);
+      return number(value.text());
     case JsonType::string:
-      return string(value.text);
+      return string(value.text());
     case JsonType::array:
       begin_array();
       for (const JsonNode* n = value.begin(); n != value.end(); n = n->next()) copy(*n);
@@ -106,7 +106,7 @@ void JsonOutput::copy(const JsonNode& value) {
     case JsonType::object:
       begin_object();
       for (const JsonNode* n = value.begin(); n != value.end(); n = n->next()) {
-        key(n->key);
+        key(n->key());
         copy(*n);
       }
       return end_object();

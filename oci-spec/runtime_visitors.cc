@@ -5,47 +5,48 @@
 namespace oci {
 
 void JsonReader::read(const JsonNode& node, bool& out) {
-  if (node.type != JsonType::boolean) return unexpected("a boolean", node);
-  out = node.text == "true";
+  if (node.type() != JsonType::boolean) return unexpected("a boolean", node);
+  out = node.text() == "true";
 }
 
 void JsonReader::read(const JsonNode& node, std::string& out) {
-  if (node.type != JsonType::string) return unexpected("a string", node);
+  if (node.type() != JsonType::string) return unexpected("a string", node);
   // Every string ends up in a system call or a file, where a NUL would cut it short.
-  if (node.text.find('\0') != node.text.npos) return problem("must not contain a NUL character");
-  out = node.text;
+  if (node.text().find('\0') != node.text().npos)
+    return problem("must not contain a NUL character");
+  out = node.text();
 }
 
 bool JsonReader::read_integer(const JsonNode& node, int64_t& negative, uint64_t& positive) {
-  if (node.type != JsonType::number) {
+  if (node.type() != JsonType::number) {
     unexpected("an integer", node);
     return false;
   }
-  const char* const begin = node.text.data();
-  const char* const end = begin + node.text.size();
+  const char* const begin = node.text().data();
+  const char* const end = begin + node.text().size();
   const std::from_chars_result r =
       *begin == '-' ? std::from_chars(begin, end, negative) : std::from_chars(begin, end, positive);
   if (r.ec == std::errc() && r.ptr == end) return true;
-  const bool whole = node.text.find_first_of(".eE") == node.text.npos;
-  problem(whole ? "the number " + std::string(node.text) + " does not fit 64 bits"
-                : "expected an integer, got " + std::string(node.text));
+  const bool whole = node.text().find_first_of(".eE") == node.text().npos;
+  problem(whole ? "the number " + std::string(node.text()) + " does not fit 64 bits"
+                : "expected an integer, got " + std::string(node.text()));
   return false;
 }
 
 const JsonNode* JsonReader::find(std::string_view name) {
   const JsonNode* const end = object_->end();
   const JsonNode* found = nullptr;
-  if (expected_ != end && expected_->key == name) {
+  if (expected_ != end && expected_->key() == name) {
     found = expected_;
   } else {
     for (const JsonNode* n = object_->begin(); n != end && !found; n = n->next())
-      if (n->key == name) found = n;
+      if (n->key() == name) found = n;
   }
   if (!found) return nullptr;
   expected_ = found->next();
   for (const JsonNode* n = expected_; n != end; n = n->next())
-    if (n->key == name) problem_at(name, "is there twice");
-  return found->type == JsonType::null ? nullptr : found;
+    if (n->key() == name) problem_at(name, "is there twice");
+  return found->type() == JsonType::null ? nullptr : found;
 }
 
 void JsonReader::one_of(std::string_view name, const std::string& value,
@@ -91,7 +92,7 @@ bool JsonReader::has_problem(std::string_view name) const {
 }
 
 void JsonReader::unexpected(std::string_view wanted, const JsonNode& got) {
-  problem("expected " + std::string(wanted) + ", got " + std::string(json_type_name(got.type)));
+  problem("expected " + std::string(wanted) + ", got " + std::string(json_type_name(got.type())));
 }
 
 }  // namespace oci

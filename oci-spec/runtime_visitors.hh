@@ -97,11 +97,12 @@ class JsonReader {
     uint64_t positive = 0;
     if (!read_integer(node, negative, positive)) return;
     using Limits = std::numeric_limits<T>;
-    const bool fits = node.text[0] == '-' ? std::in_range<T>(negative) : std::in_range<T>(positive);
+    const bool fits =
+        node.text()[0] == '-' ? std::in_range<T>(negative) : std::in_range<T>(positive);
     if (!fits)
       return problem("expected " + std::to_string(Limits::min()) + " to " +
-                     std::to_string(Limits::max()) + ", got " + std::string(node.text));
-    out = node.text[0] == '-' ? static_cast<T>(negative) : static_cast<T>(positive);
+                     std::to_string(Limits::max()) + ", got " + std::string(node.text()));
+    out = node.text()[0] == '-' ? static_cast<T>(negative) : static_cast<T>(positive);
   }
 
   template <class T>
@@ -111,7 +112,7 @@ class JsonReader {
 
   template <class T>
   void read(const JsonNode& node, std::vector<T>& out) {
-    if (node.type != JsonType::array) return unexpected("an array", node);
+    if (node.type() != JsonType::array) return unexpected("an array", node);
     size_t count = 0;
     for (const JsonNode* n = node.begin(); n != node.end(); n = n->next()) ++count;
     out.clear();
@@ -125,12 +126,12 @@ class JsonReader {
 
   template <class T>
   void read(const JsonNode& node, std::map<std::string, T>& out) {
-    if (node.type != JsonType::object) return unexpected("an object", node);
+    if (node.type() != JsonType::object) return unexpected("an object", node);
     for (const JsonNode* n = node.begin(); n != node.end(); n = n->next()) {
-      path_.push_back({n->key, 0});
-      const auto [entry, added] = out.try_emplace(std::string(n->key));
+      path_.push_back({n->key(), 0});
+      const auto [entry, added] = out.try_emplace(std::string(n->key()));
       if (!added) problem("is there twice");
-      if (n->key.find('\0') != n->key.npos) problem("must not contain a NUL character");
+      if (n->key().find('\0') != n->key().npos) problem("must not contain a NUL character");
       read(*n, entry->second);
       path_.pop_back();
     }
@@ -139,7 +140,7 @@ class JsonReader {
   template <class T>
   requires std::is_class_v<T>
   void read(const JsonNode& node, T& out) {
-    if (node.type != JsonType::object) return unexpected("an object", node);
+    if (node.type() != JsonType::object) return unexpected("an object", node);
     const JsonNode* const outer = std::exchange(object_, &node);
     const JsonNode* const outer_expected = std::exchange(expected_, node.begin());
     describe(*this, out);
@@ -149,7 +150,7 @@ class JsonReader {
 
   template <class T>
   void read_member(const JsonNode& node, T& out) {
-    path_.push_back({node.key, 0});
+    path_.push_back({node.key(), 0});
     read(node, out);
     path_.pop_back();
   }

@@ -52,7 +52,7 @@ void inspect(oci::JsonOutput& out, const std::string& root, const std::string& i
   out.begin_object();
   const oci::JsonNode& members = document.root();
   for (const oci::JsonNode* n = members.begin(); n != members.end(); n = n->next()) {
-    out.key(n->key);
+    out.key(n->key());
     out.copy(*n);
   }
   write_monitoring(out, c);
