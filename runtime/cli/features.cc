@@ -35,7 +35,7 @@ oci::Features runtime_features(std::string_view program_version) {
   oci::LinuxFeatures& l = f.linux_.emplace();
   l.namespaces = strings(namespace_names);
   std::sort(l.namespaces.begin(), l.namespaces.end());
-  l.capabilities = strings(capability_names);
+  l.capabilities.assign(std::begin(capability_names), std::end(capability_names));
   // features-linux.md: what this program can do, whatever the host offers at the moment.
   l.cgroup = oci::CgroupFeatures{true, true, true, true, true};
   oci::SeccompFeatures& s = l.seccomp.emplace();

@@ -38,7 +38,7 @@ std::string mappings_text(const std::vector<oci::IdMapping>& mappings) {
 
 std::string capabilities_text(uint64_t mask) {
   std::string text;
-  for (size_t i = 0; i < capability_names.size(); ++i)
+  for (size_t i = 0; i < std::size(capability_names); ++i)
     if (mask >> i & 1) add_word(text, capability_names[i]);
   return text.empty() ? "none" : text;
 }

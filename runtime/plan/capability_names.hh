@@ -1,59 +1,60 @@
 // Owns: names and numbers of capabilities. Does not own: giving them (security/).
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string_view>
 
 namespace vessel {
 
 // By number (linux/capability.h).
-inline constexpr std::array<std::string_view, 41> capability_names = {"CAP_CHOWN",
-                                                                      "CAP_DAC_OVERRIDE",
-                                                                      "CAP_DAC_READ_SEARCH",
-                                                                      "CAP_FOWNER",
-                                                                      "CAP_FSETID",
-                                                                      "CAP_KILL",
-                                                                      "CAP_SETGID",
-                                                                      "CAP_SETUID",
-                                                                      "CAP_SETPCAP",
-                                                                      "CAP_LINUX_IMMUTABLE",
-                                                                      "CAP_NET_BIND_SERVICE",
-                                                                      "CAP_NET_BROADCAST",
-                                                                      "CAP_NET_ADMIN",
-                                                                      "CAP_NET_RAW",
-                                                                      "CAP_IPC_LOCK",
-                                                                      "CAP_IPC_OWNER",
-                                                                      "CAP_SYS_MODULE",
-                                                                      "CAP_SYS_RAWIO",
-                                                                      "CAP_SYS_CHROOT",
-                                                                      "CAP_SYS_PTRACE",
-                                                                      "CAP_SYS_PACCT",
-                                                                      "CAP_SYS_ADMIN",
-                                                                      "CAP_SYS_BOOT",
-                                                                      "CAP_SYS_NICE",
-                                                                      "CAP_SYS_RESOURCE",
-                                                                      "CAP_SYS_TIME",
-                                                                      "CAP_SYS_TTY_CONFIG",
-                                                                      "CAP_MKNOD",
-                                                                      "CAP_LEASE",
-                                                                      "CAP_AUDIT_WRITE",
-                                                                      "CAP_AUDIT_CONTROL",
-                                                                      "CAP_SETFCAP",
-                                                                      "CAP_MAC_OVERRIDE",
-                                                                      "CAP_MAC_ADMIN",
-                                                                      "CAP_SYSLOG",
-                                                                      "CAP_WAKE_ALARM",
-                                                                      "CAP_BLOCK_SUSPEND",
-                                                                      "CAP_AUDIT_READ",
-                                                                      "CAP_PERFMON",
-                                                                      "CAP_BPF",
-                                                                      "CAP_CHECKPOINT_RESTORE"};
+// Not pointers, which would be relocated at each start.
+inline constexpr char capability_names[41][24] = {"CAP_CHOWN",
+                                                  "CAP_DAC_OVERRIDE",
+                                                  "CAP_DAC_READ_SEARCH",
+                                                  "CAP_FOWNER",
+                                                  "CAP_FSETID",
+                                                  "CAP_KILL",
+                                                  "CAP_SETGID",
+                                                  "CAP_SETUID",
+                                                  "CAP_SETPCAP",
+                                                  "CAP_LINUX_IMMUTABLE",
+                                                  "CAP_NET_BIND_SERVICE",
+                                                  "CAP_NET_BROADCAST",
+                                                  "CAP_NET_ADMIN",
+                                                  "CAP_NET_RAW",
+                                                  "CAP_IPC_LOCK",
+                                                  "CAP_IPC_OWNER",
+                                                  "CAP_SYS_MODULE",
+                                                  "CAP_SYS_RAWIO",
+                                                  "CAP_SYS_CHROOT",
+                                                  "CAP_SYS_PTRACE",
+                                                  "CAP_SYS_PACCT",
+                                                  "CAP_SYS_ADMIN",
+                                                  "CAP_SYS_BOOT",
+                                                  "CAP_SYS_NICE",
+                                                  "CAP_SYS_RESOURCE",
+                                                  "CAP_SYS_TIME",
+                                                  "CAP_SYS_TTY_CONFIG",
+                                                  "CAP_MKNOD",
+                                                  "CAP_LEASE",
+                                                  "CAP_AUDIT_WRITE",
+                                                  "CAP_AUDIT_CONTROL",
+                                                  "CAP_SETFCAP",
+                                                  "CAP_MAC_OVERRIDE",
+                                                  "CAP_MAC_ADMIN",
+                                                  "CAP_SYSLOG",
+                                                  "CAP_WAKE_ALARM",
+                                                  "CAP_BLOCK_SUSPEND",
+                                                  "CAP_AUDIT_READ",
+                                                  "CAP_PERFMON",
+                                                  "CAP_BPF",
+                                                  "CAP_CHECKPOINT_RESTORE"};
 
 // Exactly as capabilities(7) writes it; nullopt for others.
 inline std::optional<uint32_t> capability_number(std::string_view name) {
-  for (uint32_t i = 0; i < capability_names.size(); ++i)
+  for (uint32_t i = 0; i < std::size(capability_names); ++i)
     if (capability_names[i] == name) return i;
   return std::nullopt;
 }

@@ -28,7 +28,7 @@ enum class What : uint8_t {
 };
 
 struct Option {
-  std::string_view name;
+  char name[16];  // not a pointer, which would be relocated at each start
   What what;
   bool on = true;      // false: the opposite, "exec" for noexec
   uint64_t value = 0;  // MOUNT_ATTR_* or Propagation
@@ -116,8 +116,9 @@ constexpr auto table = std::to_array<Option>({
     {"user", What::nothing, true, 0, false},
     {"users", What::nothing, true, 0, false},
 });
-static_assert(std::is_sorted(table.begin(), table.end(),
-                             [](const Option& a, const Option& b) { return a.name < b.name; }));
+static_assert(std::is_sorted(table.begin(), table.end(), [](const Option& a, const Option& b) {
+  return std::string_view(a.name) < b.name;
+}));
 
 const Option* find(std::string_view name) {
   const auto* const found =

@@ -108,7 +108,7 @@ class CapabilityPlanner {
 
   void restrict(uint64_t& bits, uint64_t limit, std::string_view set, std::string_view to) {
     std::string left_out;
-    for (uint32_t i = 0; i < capability_names.size(); ++i)
+    for (uint32_t i = 0; i < std::size(capability_names); ++i)
       if (bits & ~limit & uint64_t{1} << i)
         left_out.append(left_out.empty() ? "" : ", ").append(capability_names[i]);
     if (!left_out.empty())

@@ -35,7 +35,7 @@ enum class Arch : uint8_t {
 
 struct ArchInfo {
   Arch arch;
-  std::string_view name;      // config-linux.md, "SCMP_ARCH_…"
+  char name[24];              // config-linux.md, "SCMP_ARCH_…"; no pointer to be relocated
   uint32_t audit;             // seccomp_data.arch (AUDIT_ARCH_*)
   uint32_t libseccomp_token;  // differs from it for x32, which has no AUDIT_ARCH of its own
   uint32_t number_base;       // added to every number: MIPS ABIs, bit 30 of x32
