@@ -50,7 +50,7 @@ class Init {
         plan_(context.plan),
         parent_(std::move(parent)),
         services_(parent_),
-        rootfs_(plan_, context.layout, services_) {}
+        rootfs_(plan_, context.layout, services_, context.cgroup_paths, context.cgroups_complete) {}
 
   // The order of a container's set-up. RUNTIME.md's and runtime.md's rules meet here.
   [[noreturn]] void run() {
@@ -116,7 +116,6 @@ class Init {
   }
 
   void build_root() {
-    rootfs_.set_cgroup_paths(context_.cgroup_paths, context_.cgroups_complete);
     rootfs_.prepare();
     rootfs_.mounts();
     rootfs_.devices();
@@ -190,6 +189,7 @@ class Init {
     program.gate = context_.gate;
     program.inherited_fds = context_.inherited_fds;
     program.procfs = procfs_;
+    if (plan_.hooks.start_container.empty()) return program;
     program.start_hooks = &plan_.hooks.start_container;
     program.state = context_.state;
     program.state.pid = ::getpid();

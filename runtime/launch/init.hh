@@ -18,8 +18,8 @@ struct InitContext {
   const Plan& plan;
   CgroupLayout layout;
   const CgroupEntry& entry;
-  std::map<std::string, std::string> cgroup_paths;  // CgroupRecord::paths
-  bool cgroups_complete = false;                    // Cgroup::in_every_hierarchy
+  const std::map<std::string, std::string>& cgroup_paths;  // CgroupRecord::paths
+  bool cgroups_complete = false;                           // Cgroup::in_every_hierarchy
   oci::State state;              // for hooks that init runs; their pid is the container's own
   int gate = -1;                 // exec_fifo.hh
   uint32_t inherited_fds = 0;    // LISTEN_FDS and --preserve-fds

@@ -11,7 +11,7 @@ namespace vessel {
 
 namespace {
 
-constexpr size_t message_limit = size_t{64} * 1024;
+constexpr size_t message_limit = longest_message;
 
 }  // namespace
 
@@ -34,7 +34,7 @@ Question decode_message(Message message) {
     throw Error("a message of the launch is of no known kind");
   question.ask = head.ask;
   question.number = head.number;
-  question.text = message.bytes.substr(sizeof head);
+  question.text = std::move(message.bytes.erase(0, sizeof head));
   question.fds = std::move(message.fds);
   return question;
 }

@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <memory>
 
 #include "oci-spec/runtime_config.hh"
 #include "runtime/cgroup/hierarchy.hh"
@@ -60,7 +61,7 @@ class Creation {
     done_ = true;
     // Only now: on failure engines read the log as one JSON object.
     for (const std::string& w : plan_.warnings) log::write(log::Level::warning, w);
-    return Created{std::move(*dir_),   std::move(record_),   std::move(plan_),
+    return Created{std::move(*dir_),   std::move(record_),   std::move(plan_memory_),
                    std::move(cgroup_), std::move(*init_),    std::move(gate_.opening),
                    std::move(master_), std::move(pid_file_), request_.again};
   }
@@ -123,6 +124,7 @@ class Creation {
       if (plan_.namespaces.is_private(static_cast<NamespaceKind>(kind)))
         record_.private_namespaces |= clone_flag_of(static_cast<NamespaceKind>(kind));
     dir_->write_config(config_text_);
+    std::string().swap(config_text_);
     make_notify_directory(dir_->fd());
     if (request_.start_at_once) listen_for_readiness(dir_->fd());
   }
@@ -182,8 +184,10 @@ class Creation {
   }
 
   void launch() {
-    // For createContainer hooks; `created` as for those in the caller's namespaces.
-    oci::State state = spec_state(record_, Status::created);
+    // For hooks that init runs; `created` as for those in the caller's namespaces.
+    oci::State state;
+    if (!plan_.hooks.create_container.empty() || !plan_.hooks.start_container.empty())
+      state = spec_state(record_, Status::created);
     init_.emplace(launch_init(plan_, entry_, [&](Asker parent, bool enter_v2, bool settled) {
       gate_.opening.reset();
       InitContext context{.plan = plan_,
@@ -320,7 +324,8 @@ class Creation {
   oci::Config config_;
   std::vector<oci::Problem> unread_;  // reported with those of the plan
   HostFacts facts_;
-  Plan plan_;
+  std::unique_ptr<Plan> plan_memory_ = std::make_unique<Plan>();
+  Plan& plan_ = *plan_memory_;
   Fd master_;
   std::optional<StateDir> dir_;
   StateRecord record_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -35,7 +36,7 @@ struct CreateRequest {
 struct Created {
   StateDir dir;
   StateRecord record;
-  Plan plan;
+  std::unique_ptr<Plan> plan;
   Cgroup cgroup;
   Launched init;
   Fd gate;           // of a run that waited for its seccomp listener

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <memory>
 #include <optional>
 
 #include "runtime/sys/error.hh"
@@ -41,9 +42,9 @@ Foreground::~Foreground() {
 
 int Foreground::wait(pid_t pid, const Fd& pidfd, Fd master, int other,
                      const std::function<bool()>& on_other) {
-  std::optional<TerminalProxy> proxy;
+  std::unique_ptr<TerminalProxy> proxy;  // its buffers are large, and most have no terminal
   if (master) {
-    proxy.emplace(std::move(master));
+    proxy = std::make_unique<TerminalProxy>(std::move(master));
     proxy->resize();
   }
   std::optional<int> code;

@@ -121,7 +121,7 @@ class Monitor {
     }
     close_all_between(next, ~0U);
     // What the plan took is not needed any more.
-    created_->plan = Plan();
+    created_->plan.reset();
     ::malloc_trim(0);
   }
 

@@ -96,7 +96,7 @@ void finish_start(Created& created) {
   log::step("started");
   if (created.record.has_poststart)
     run_poststart(created.dir, created.record, created.cgroup, created.init.pidfd(),
-                  created.plan.hooks.poststart);
+                  created.plan->hooks.poststart);
 }
 
 }  // namespace vessel

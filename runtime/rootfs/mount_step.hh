@@ -24,11 +24,11 @@ struct MountEnvironment {
   CgroupLayout layout;
   RootfsServices& services;
   int root = -1;
-  std::map<std::string, std::string> cgroup_paths;  // CgroupRecord::paths
-  bool cgroups_complete = false;                    // Cgroup::in_every_hierarchy
-  FdBatch done;                                     // descriptors that served their purpose
-  std::vector<Fd> readonly_at_finish;               // tmpfs and /dev: written to until then
-  std::optional<ProcFs> procfs;                     // opened when a fallback needs it
+  const std::map<std::string, std::string>& cgroup_paths;  // CgroupRecord::paths
+  bool cgroups_complete = false;                           // Cgroup::in_every_hierarchy
+  FdBatch done;                                            // descriptors that served their purpose
+  std::vector<Fd> readonly_at_finish;                      // tmpfs and /dev: written to until then
+  std::optional<ProcFs> procfs;                            // opened when a fallback needs it
 
   bool in_user_namespace() const { return plan.namespaces.new_user || plan.namespaces.joined_user; }
   const ProcFs& proc();

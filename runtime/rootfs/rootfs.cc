@@ -50,9 +50,12 @@ void make_containing_mount_private(std::string path) {
 
 }  // namespace
 
-RootfsSetup::RootfsSetup(const Plan& plan, CgroupLayout layout, RootfsServices& services)
-    : plan_(plan), rootfs_(plan.rootfs), environment_{plan,  layout, services, -1, {},
-                                                      false, {},     {},       {}} {}
+RootfsSetup::RootfsSetup(const Plan& plan, CgroupLayout layout, RootfsServices& services,
+                         const std::map<std::string, std::string>& cgroup_paths,
+                         bool cgroups_complete)
+    : plan_(plan), rootfs_(plan.rootfs), environment_{plan, layout,       services,
+                                                      -1,   cgroup_paths, cgroups_complete,
+                                                      {},   {},           {}} {}
 
 RootfsSetup::~RootfsSetup() {
   if (umask_changed_) umask(caller_umask_);

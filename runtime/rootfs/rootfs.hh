@@ -4,7 +4,7 @@
 //
 // The order is the spec's (runtime.md "Lifecycle", config.md "createContainer Hooks"):
 //
-//   RootfsSetup setup(plan, layout, services);
+//   RootfsSetup setup(plan, layout, services, …);
 //   setup.prepare();          propagation; the root attached on its own path
 //   setup.mounts();           every entry of config.json's mounts, in order
 //   setup.devices();          device nodes, then the symbolic links of /dev
@@ -43,8 +43,11 @@ std::vector<size_t> served_sources(const Plan& plan);
 
 class RootfsSetup {
  public:
-  // All three must outlive the object. `layout` is the host's.
-  RootfsSetup(const Plan& plan, CgroupLayout layout, RootfsServices& services);
+  // All that is referred to must outlive the object. `layout` is the host's. `cgroup_paths`: the
+  // container's cgroups, hierarchy -> absolute directory on the host, as CgroupRecord::paths;
+  // unless they are complete, what is absent is taken from init's own membership.
+  RootfsSetup(const Plan& plan, CgroupLayout layout, RootfsServices& services,
+              const std::map<std::string, std::string>& cgroup_paths, bool cgroups_complete);
   ~RootfsSetup();
   RootfsSetup(const RootfsSetup&) = delete;
   RootfsSetup& operator=(const RootfsSetup&) = delete;
@@ -66,13 +69,6 @@ class RootfsSetup {
   // The procfs that this object uses itself, opened now if it has not been; as long-lived as the
   // object.
   const ProcFs& open_procfs() { return environment_.proc(); }
-  // For launch/, before mounts(): the container's cgroups, hierarchy -> absolute directory on the
-  // host, as CgroupRecord::paths. Unless they are `complete`, what is absent is taken from init's
-  // own membership.
-  void set_cgroup_paths(std::map<std::string, std::string> paths, bool complete) {
-    environment_.cgroup_paths = std::move(paths);
-    environment_.cgroups_complete = complete;
-  }
 
  private:
   void make_device(const DeviceStep& step, size_t index);

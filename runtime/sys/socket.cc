@@ -4,8 +4,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "runtime/sys/error.hh"
 #include "runtime/sys/file.hh"
@@ -51,13 +51,16 @@ bool send_message(int socket, std::string_view bytes, const std::vector<int>& fd
 
 Message receive_message(int socket, size_t limit) {
   Message result;
-  // Not a string of that size, which would be filled first.
-  std::unique_ptr<char[]> buffer(new char[limit]);
-  iovec part{buffer.get(), limit};
+  // Most are a few bytes: what makes room for a longer one is memory that is not touched then.
+  char start[256];
+  static char rest[longest_message];
+  limit = std::min(limit, longest_message);
+  const size_t in_start = std::min(limit, sizeof start);
+  iovec parts[] = {{start, in_start}, {rest, limit - in_start}};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * max_fds)];
   msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   ssize_t got;
@@ -76,7 +79,11 @@ Message receive_message(int socket, size_t limit) {
   if (got > 0 && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
     throw SysError("recvmsg", EMSGSIZE);
   result.end = got <= 0;
-  result.bytes.assign(buffer.get(), got > 0 ? static_cast<size_t>(got) : 0);
+  if (got <= 0) return result;
+  const auto length = static_cast<size_t>(got);
+  result.bytes.reserve(length);
+  result.bytes.assign(start, std::min(length, in_start));
+  if (length > in_start) result.bytes.append(rest, length - in_start);
   return result;
 }
 

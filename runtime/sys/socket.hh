@@ -24,8 +24,11 @@ struct Message {
   bool end = false;     // the peer closed its side
 };
 
-// Waits for one message of at most `limit` bytes; a longer one is an error. Throws SysError.
-Message receive_message(int socket, size_t limit = size_t{64} * 1024);
+inline constexpr size_t longest_message = size_t{64} * 1024;
+
+// Waits for one message of at most `limit` bytes; a longer one is an error. Not for two threads at
+// a time. Throws SysError.
+Message receive_message(int socket, size_t limit = longest_message);
 
 // Connects to a stream socket at `path` (longer than 107 bytes too, through its directory) and
 // sends one descriptor with `name` as the data: --console-socket, --pidfd-socket. Throws SysError.
