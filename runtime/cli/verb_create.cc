@@ -1,3 +1,6 @@
+#include <memory>
+#include <tuple>
+
 #include "runtime/cli/launch_options.hh"
 #include "runtime/cli/verbs.hh"
 #include "runtime/operations/log_writer.hh"
@@ -27,8 +30,9 @@ CreateRequest request_of(const Globals& globals, const Arguments& arguments) {
 }
 
 int create(const Globals& globals, const Arguments& arguments) {
-  Created created = create_container(request_of(globals, arguments));
-  created.init.let_go();
+  auto created = std::make_unique<Created>(create_container(request_of(globals, arguments)));
+  created->init.let_go();
+  std::ignore = created.release();
   return 0;
 }
 

@@ -32,7 +32,8 @@ struct CreateRequest {
 };
 
 // A container that waits for its start. With `start_at_once` its init goes on by itself and
-// wait_for_start says how that ended.
+// wait_for_start says how that ended. Once it is let go, it is best left to the end of the process:
+// to free piece by piece what was shared with init copies nearly every page of it.
 struct Created {
   StateDir dir;
   StateRecord record;

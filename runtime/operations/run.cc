@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <memory>
 #include <optional>
 #include <tuple>
 
@@ -17,8 +18,10 @@ int run_container(RunRequest request) {
   std::optional<Foreground> foreground;
   if (!request.create.detach) foreground.emplace(request.subreaper);
 
-  Created created = create_container(request.create);
+  auto container = std::make_unique<Created>(create_container(request.create));
+  Created& created = *container;
   finish_start(created);
+  std::ignore = container.release();  // create.hh says why
   if (request.create.detach) {
     pass_readiness_on(created.init.pid(), created.init.pidfd());
     return 0;
@@ -28,9 +31,6 @@ int run_container(RunRequest request) {
   log::step("init exited with " + std::to_string(code));
   if (!request.keep)
     destroy_container(created.dir, created.record, created.cgroup, created.init.pidfd());
-  // The process ends. To give back piece by piece what was shared with the container's init is a
-  // page fault for nearly each page of it.
-  std::ignore = created.plan.release();
   return code;
 }
 

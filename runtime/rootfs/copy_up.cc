@@ -41,7 +41,7 @@ class Listing {
   }
 
  private:
-  static constexpr size_t size = 8192;
+  static constexpr size_t size = 2048;  // most have a few names; each page of it is one touched
   bool fill() {
     const ssize_t got = getdents64(directory_, buffer_.get(), size);
     if (got < 0) throw SysError("getdents64");

@@ -42,6 +42,7 @@ SelfCgroup named(std::string_view controllers, const std::string& unified_direct
 std::vector<SelfCgroup> known_cgroups(const std::map<std::string, std::string>& known,
                                       const std::string& unified_directory) {
   std::vector<SelfCgroup> found;
+  found.reserve(known.size());
   for (const auto& [controllers, path] : known) {
     found.push_back(named(controllers, unified_directory));
     found.back().host_path = path;

@@ -20,6 +20,7 @@ constexpr unsigned no_descriptor_above = 1024 * 1024;
 
 void FdBatch::add(Fd fd) {
   if (!fd) return;
+  fds_.reserve(most_held);
   fds_.push_back(fd.release());
   if (fds_.size() >= most_held) close_all();
 }
