@@ -110,7 +110,8 @@ Verdict set_up_and_check(Container& container, const std::function<Verdict()>& c
     }
     Verdict verdict;
     try {
-      vessel::RootfsSetup setup(container.plan, container.layout, services);
+      const std::map<std::string, std::string> no_cgroups;
+      vessel::RootfsSetup setup(container.plan, container.layout, services, no_cgroups, false);
       setup.prepare();
       setup.mounts();
       if (!container.only_mounts) {
