@@ -128,7 +128,10 @@ std::optional<BundleLease> read_bundle_lease(int directory, const std::string& f
 
 bool is_live(const BundleLease& lease) {
   if (!lease.boot.empty() && lease.boot != boot_id()) return false;
-  if (lease.pid != 0 && process_start(lease.pid) != lease.start) return false;
+  if (lease.pid != 0) {
+    const uint64_t start = process_start(lease.pid);
+    if (start == 0 || start != lease.start) return false;
+  }
   const Fd bundle(open(lease.directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!bundle) return false;
   const auto marker = try_read_file_at(bundle.get(), bundle_marker, 4096);
@@ -184,6 +187,9 @@ uint64_t process_start(int64_t pid) {
   // The name in parentheses may hold anything; fields are counted from its end (field 2).
   size_t at = text->rfind(')');
   if (at == text->npos) return 0;
+  // One that nobody has waited for yet does nothing any more.
+  const char state = at + 2 < text->size() ? (*text)[at + 2] : 'X';
+  if (state == 'Z' || state == 'X') return 0;
   for (int field = 2; field < 22; ++field) {
     at = text->find(' ', at + 1);
     if (at == text->npos) return 0;

@@ -69,7 +69,7 @@ std::set<std::string, std::less<>> held_things(int kiln_directory);
 
 // /proc/sys/kernel/random/boot_id.
 std::string boot_id();
-// Start time of a process in clock ticks after boot, 0 when it is gone.
+// Start time of a process in clock ticks after boot, 0 when it is gone or has ended.
 uint64_t process_start(int64_t pid);
 
 }  // namespace kiln

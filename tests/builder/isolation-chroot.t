@@ -123,13 +123,14 @@ for wrap, name, what in ((WRAP, 'a copied root', 'build'), ([], 'an overlay', 'b
     equal((r.returncode, holds(secret, store)), (0, []), 'the next %s removes it (%s)' % (what, name), r.stderr)
 
 # The runtime alone is killed: what the command had sent into the background ends with the step.
-d = context('orphan', 'FROM base:1\nRUN setsid sleep 5432.75 & sleep 4321.75')
+own = '%d' % (os.getpid() + 100000)  # of no other run of this test that was cut off
+d = context('orphan', 'FROM base:1\nRUN setsid sleep 5432.%s & sleep 4321.%s' % (own, own))
 p = subprocess.Popen([KILN, 'build', '--store', T + '/store-overlay-build', '--isolation', 'chroot', d], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-wait_until(lambda: processes('sleep 4321.75') and processes('sleep 5432.75'))
+wait_until(lambda: processes('sleep 4321.' + own) and processes('sleep 5432.' + own))
 runtimes = [pid for pid in descendants(p.pid) if b'chroot-runtime' in open('/proc/%d/cmdline' % pid, 'rb').read()]
 check(len(runtimes) == 1, 'one runtime', runtimes)
 os.kill(runtimes[0], signal.SIGKILL)
 err = p.communicate()[1]
-wait_until(lambda: not processes('sleep 5432.75'))
-check(p.returncode not in (0, None) and not processes('sleep 4321.75') and not processes('sleep 5432.75'), 'the runtime is killed: nothing goes on', p.returncode, err)
+wait_until(lambda: not processes('sleep 5432.' + own))
+check(p.returncode not in (0, None) and not processes('sleep 4321.' + own) and not processes('sleep 5432.' + own), 'the runtime is killed: nothing goes on', p.returncode, err)
 done()
