@@ -1,5 +1,4 @@
 // COPY and ADD: sources, key, and the layer written straight from them.
-#include <fcntl.h>
 #include <time.h>
 
 #include <algorithm>

@@ -109,6 +109,25 @@ equal(len(trees), 3, 'of the image and of the two steps', trees)
 ran = kiln('run', '--rm', '--runtime', RUNTIME, 'deep:127', 'sh', '-c', LOOK, env=env)
 equal(ran.out.split(), SEEN[:4], 'kiln run of 127 layers', ran.err)
 
+# ---- a layer that is not what its image says ----
+store = fresh('lies')
+index = json.load(open(store + '/index.json'))
+def put(value):
+    data = json.dumps(value).encode()
+    digest = 'sha256:' + hashlib.sha256(data).hexdigest()
+    write(store + '/blobs/' + digest.replace(':', '/'), data)
+    return {'digest': digest, 'size': len(data)}
+manifest = json.loads(blob(index['manifests'][0]['digest'], store))
+config = json.loads(blob(manifest['config']['digest'], store))
+config['rootfs']['diff_ids'][0] = 'sha256:' + 64 * 'a'
+manifest['config'].update(put(config))
+index['manifests'][0].update(put(manifest))
+write(store + '/index.json', json.dumps(index))
+d = context('lies', 'FROM base:1\nRUN true\n')
+for kind in ('overlay', 'copy', 'overlay'):  # twice: nothing of the first attempt is believed
+    r = build(d, *(['--snapshotter', 'copy'] if kind == 'copy' else []), env=EPOCH | {'KILN_STORE': store})
+    check(r.rc == 1 and 'its image says sha256:' + 64 * 'a' in r.err, 'a layer with another diff id is refused (%s)' % kind, r.err)
+
 # ---- volatile uppers ----
 import_base('base:1', tar)
 r = build(context('volatile', 'FROM base:1\nRUN grep " / / " /proc/self/mountinfo\n'))
