@@ -4,6 +4,7 @@
 #include <zstd.h>
 
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <mutex>
 #include <vector>
@@ -25,36 +26,49 @@ size_t piece_size(Compression compression) {
   return compression == Compression::zstd ? zstd_piece : gzip_piece;
 }
 
+// What has been compressed takes the place of its input, whose memory takes the next output: the
+// same few buffers go round, whether the data can be compressed or not.
+struct Buffer {
+  std::unique_ptr<std::byte[]> bytes;
+  size_t size = 0;  // of what it holds; the capacity is that of every buffer of a compressor
+
+  std::span<const std::byte> content() const { return {bytes.get(), size}; }
+};
+
+// Room for a piece and for the worst that can become of it.
+size_t capacity(Compression compression) {
+  return compression == Compression::gzip ? libdeflate_gzip_compress_bound(nullptr, gzip_piece)
+                                          : ZSTD_compressBound(zstd_piece);
+}
+
+Buffer new_buffer(Compression compression) {
+  return {std::make_unique_for_overwrite<std::byte[]>(capacity(compression)), 0};
+}
+
 // libdeflate writes mtime 0 and OS 255 into its gzip header.
-std::vector<std::byte> gzip_member(std::span<const std::byte> in) {
+void gzip_member(std::span<const std::byte> in, Buffer& out) {
   struct Free {
     void operator()(libdeflate_compressor* c) const { libdeflate_free_compressor(c); }
   };
   static thread_local const std::unique_ptr<libdeflate_compressor, Free> compressor(
       libdeflate_alloc_compressor(gzip_level));
   if (!compressor) throw Error("no memory for a gzip compressor");
-  // Results wait for those before them: they should not occupy what they might have needed.
-  static thread_local std::vector<std::byte> out;
-  out.resize(libdeflate_gzip_compress_bound(compressor.get(), in.size()));
-  const size_t size =
-      libdeflate_gzip_compress(compressor.get(), in.data(), in.size(), out.data(), out.size());
-  if (size == 0) throw Error("gzip compression failed");
-  return {out.begin(), out.begin() + static_cast<std::ptrdiff_t>(size)};
+  out.size = libdeflate_gzip_compress(compressor.get(), in.data(), in.size(), out.bytes.get(),
+                                      capacity(Compression::gzip));
+  if (out.size == 0) throw Error("gzip compression failed");
 }
 
-std::vector<std::byte> zstd_frame(std::span<const std::byte> in) {
+void zstd_frame(std::span<const std::byte> in, Buffer& out) {
   struct Free {
     void operator()(ZSTD_CCtx* c) const { ZSTD_freeCCtx(c); }
   };
   static thread_local const std::unique_ptr<ZSTD_CCtx, Free> context(ZSTD_createCCtx());
   if (!context) throw Error("no memory for a zstd compressor");
-  static thread_local std::vector<std::byte> out;
-  out.resize(ZSTD_compressBound(in.size()));
-  const size_t size =
-      ZSTD_compressCCtx(context.get(), out.data(), out.size(), in.data(), in.size(), zstd_level);
+  const size_t size = ZSTD_compressCCtx(context.get(), out.bytes.get(), capacity(Compression::zstd),
+                                        in.data(), in.size(), zstd_level);
   if (ZSTD_isError(size) != 0)
     throw Error(std::string("zstd compression failed: ") + ZSTD_getErrorName(size));
-  return {out.begin(), out.begin() + static_cast<std::ptrdiff_t>(size)};
+  out.size = size;
 }
 
 }  // namespace
@@ -85,7 +99,7 @@ std::string compression_identity(Compression compression) {
 
 struct Compressor::State {
   struct Piece {
-    std::vector<std::byte> in, out;
+    Buffer data;  // the input, then the output
     std::string error;
     bool done = false;
   };
@@ -96,22 +110,50 @@ struct Compressor::State {
   std::mutex mutex;
   std::condition_variable finished;
   std::deque<std::shared_ptr<Piece>> pending;
-  std::vector<std::byte> current;
-  std::vector<std::vector<std::byte>> spare;  // buffers to use again
+  Buffer current;
+  std::vector<Buffer> spare;  // guarded by mutex
   bool any = false;
 
-  State(Compression c, ByteSink& o, WorkerPool& p) : compression(c), out(o), pool(p) {}
+  State(Compression c, ByteSink& o, WorkerPool& p) : compression(c), out(o), pool(p) {
+    if (c != Compression::none) current = new_buffer(c);
+  }
+
+  Buffer take_spare() {
+    {
+      const std::lock_guard lock(mutex);
+      if (!spare.empty()) {
+        Buffer buffer = std::move(spare.back());
+        spare.pop_back();
+        return buffer;
+      }
+    }
+    return new_buffer(compression);
+  }
+
+  void give_back(Buffer buffer) {
+    buffer.size = 0;
+    const std::lock_guard lock(mutex);
+    spare.push_back(std::move(buffer));
+  }
+
+  void compress(Piece& piece) {
+    Buffer result = take_spare();
+    if (compression == Compression::gzip)
+      gzip_member(piece.data.content(), result);
+    else
+      zstd_frame(piece.data.content(), result);
+    std::swap(piece.data, result);
+    give_back(std::move(result));
+  }
 
   void submit() {
     auto piece = std::make_shared<Piece>();
-    piece->in.swap(current);
-    if (!spare.empty()) current.swap(spare.back()), spare.pop_back();
+    piece->data = std::move(current);
     pending.push_back(piece);
     any = true;
     pool.submit([this, piece] {
       try {
-        piece->out =
-            compression == Compression::gzip ? gzip_member(piece->in) : zstd_frame(piece->in);
+        compress(*piece);
       } catch (const std::exception& error) {
         piece->error = error.what();
       }
@@ -121,6 +163,7 @@ struct Compressor::State {
     });
     // One for each thread, and one that is ready when a thread is: more only occupies memory.
     emit(size_t{pool.size()} + 1);
+    current = take_spare();
   }
 
   // Writes finished pieces in order until at most `left` are pending.
@@ -136,17 +179,14 @@ struct Compressor::State {
       lock.unlock();
       pending.pop_front();
       if (!front->error.empty()) throw Error(front->error);
-      out.write(front->out);
-      front->in.clear();
-      spare.push_back(std::move(front->in));
+      out.write(front->data.content());
+      give_back(std::move(front->data));
     }
   }
 };
 
 Compressor::Compressor(Compression compression, ByteSink& out, WorkerPool& pool)
-    : state_(std::make_unique<State>(compression, out, pool)) {
-  if (compression != Compression::none) state_->current.reserve(piece_size(compression));
-}
+    : state_(std::make_unique<State>(compression, out, pool)) {}
 
 Compressor::~Compressor() {
   std::unique_lock lock(state_->mutex);
@@ -161,17 +201,18 @@ void Compressor::write(std::span<const std::byte> data) {
   }
   const size_t size = piece_size(state_->compression);
   while (!data.empty()) {
-    const size_t take = std::min(data.size(), size - state_->current.size());
-    state_->current.insert(state_->current.end(), data.begin(),
-                           data.begin() + static_cast<std::ptrdiff_t>(take));
+    Buffer& current = state_->current;
+    const size_t take = std::min(data.size(), size - current.size);
+    std::memcpy(current.bytes.get() + current.size, data.data(), take);
+    current.size += take;
     data = data.subspan(take);
-    if (state_->current.size() == size) state_->submit();
+    if (current.size == size) state_->submit();
   }
 }
 
 void Compressor::finish() {
   if (state_->compression == Compression::none) return;
-  if (!state_->current.empty() || !state_->any) state_->submit();
+  if (state_->current.size > 0 || !state_->any) state_->submit();
   state_->emit(0);
 }
 
