@@ -44,7 +44,6 @@ struct Applier::State {
   int root;
   ApplyOptions options;
   std::vector<std::byte> buffer = std::vector<std::byte>(buffer_size);
-  std::map<std::string, uint64_t> dropped;
   uint64_t entries = 0;
   uint64_t bytes = 0;
   const uid_t own_uid = ::geteuid();
@@ -159,13 +158,11 @@ struct Applier::State {
   void set_xattrs(const Entry& entry, int fd, const std::string& by_path) {
     if (!options.xattrs) return;
     for (const auto& [name, value] : entry.xattrs) {
-      const bool kept = layer_keeps_xattr(name);
+      if (!layer_keeps_xattr(name)) continue;
       const int result =
-          !kept     ? 0
-          : fd >= 0 ? ::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0)
-                    : ::lsetxattr(by_path.c_str(), name.c_str(), value.data(), value.size(), 0);
+          fd >= 0 ? ::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0)
+                  : ::lsetxattr(by_path.c_str(), name.c_str(), value.data(), value.size(), 0);
       if (result != 0 && errno != ENOTSUP) throw SysError("set xattr " + name);
-      if (result != 0 || !kept) ++dropped[name];
     }
   }
 
@@ -350,27 +347,7 @@ void Applier::finish() {
   state_->finish();
 }
 
-const std::map<std::string, uint64_t>& Applier::dropped_xattrs() const {
-  return state_->dropped;
-}
-
 namespace {
-
-class HashingSource final : public ByteSource {
- public:
-  explicit HashingSource(ByteSource& source) : source_(source) {}
-  size_t read(std::span<std::byte> data) override {
-    const size_t got = source_.read(data);
-    hash.update(std::span<const std::byte>(data).first(got));
-    bytes += got;
-    return got;
-  }
-  oci::Hasher hash;
-  uint64_t bytes = 0;
-
- private:
-  ByteSource& source_;
-};
 
 // Decompressors and pipes give small pieces and tar asks for 512 bytes at a time.
 class BufferedSource final : public ByteSource {
@@ -396,24 +373,16 @@ class BufferedSource final : public ByteSource {
 
 }  // namespace
 
-Applied apply_tar(ByteSource& tar, int root, const ApplyOptions& options) {
-  HashingSource hashing(tar);
-  BufferedSource buffered(hashing);
+LayerIndex apply_tar(ByteSource& tar, int root, const ApplyOptions& options) {
+  BufferedSource buffered(tar);
   IndexedReader reader(buffered, options.kind == ApplyOptions::Kind::layer
                                      ? TarReader::Whiteouts::decode
                                      : TarReader::Whiteouts::literal);
   Applier applier(root, options);
-  Applied out;
-  while (const Entry* entry = reader.next()) {
+  while (const Entry* entry = reader.next())
     if (!options.skip || !options.skip(*entry)) applier.add(*entry, &reader);
-    ++out.entries;
-  }
   applier.finish();
-  out.index = reader.finish();
-  out.diff_id = hashing.hash.finish();
-  out.bytes = hashing.bytes;
-  out.dropped_xattrs = applier.dropped_xattrs();
-  return out;
+  return reader.finish();
 }
 
 bool layer_keeps_xattr(std::string_view name) {

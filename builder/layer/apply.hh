@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,7 +12,6 @@
 #include "builder/layer/entry.hh"
 #include "builder/layer/layer_index.hh"
 #include "builder/layer/stream.hh"
-#include "oci-spec/digest.hh"
 
 namespace kiln {
 
@@ -32,18 +30,11 @@ struct ApplyOptions {
   uint64_t max_bytes = uint64_t{1} << 44;
 };
 
-struct Applied {
-  oci::Digest diff_id;  // of the whole plain stream
-  uint64_t bytes = 0;
-  uint64_t entries = 0;
-  std::map<std::string, uint64_t> dropped_xattrs;  // name → how often
-  LayerIndex index;                                // sorted
-};
-
 // Applies a plain tar stream below `root`. Links in an entry's parents are followed inside the root
 // only, the entry itself replaces a link. Whiteouts hide only what lower layers brought, wherever
-// they stand in the tar. Directory times are set at the end. Throws Error naming the entry.
-Applied apply_tar(ByteSource& tar, int root, const ApplyOptions& options = {});
+// they stand in the tar. Directory times are set at the end. Reads the stream to its end and
+// returns what it lists, sorted. Throws Error naming the entry.
+LayerIndex apply_tar(ByteSource& tar, int root, const ApplyOptions& options = {});
 
 // The same for single entries in order; finish() sets directory times.
 class Applier {
@@ -52,7 +43,6 @@ class Applier {
   ~Applier();
   void add(const Entry& entry, ByteSource* content);  // content: for files of size > 0
   void finish();
-  const std::map<std::string, uint64_t>& dropped_xattrs() const;
 
  private:
   struct State;

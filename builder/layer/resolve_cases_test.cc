@@ -134,9 +134,8 @@ TEST_CASE("the resolver's cases hold for openat2, the fallback and the index") {
   sort(entries);
   const std::string tar = tar_of(entries);
   StringSource source(tar);
-  const Applied applied = apply_tar(source, t.fd.get(), {.owners = false});
   MergedIndex index;
-  index.push(std::make_shared<const LayerIndex>(applied.index));
+  index.push(std::make_shared<const LayerIndex>(apply_tar(source, t.fd.get(), {.owners = false})));
   for (const Case& c : cases) {
     CAPTURE(c.path);
     const auto walked = index.resolve(c.path);
@@ -159,9 +158,8 @@ TEST_CASE("random paths: openat2, the fallback and the index agree") {
   sort(entries);
   const std::string tar = tar_of(entries);
   StringSource source(tar);
-  const Applied applied = apply_tar(source, t.fd.get(), {.owners = false});
   MergedIndex index;
-  index.push(std::make_shared<const LayerIndex>(applied.index));
+  index.push(std::make_shared<const LayerIndex>(apply_tar(source, t.fd.get(), {.owners = false})));
   std::mt19937 random(7);
   const char* words[] = {"a",  "b",   "f",       "abs",    "chain1", "slash",
                          "..", ".",   "to-file", "escape", "back",   "self",

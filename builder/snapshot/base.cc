@@ -65,12 +65,11 @@ std::optional<std::string> BaseSnapshotter::parent(const std::string& key) const
   return std::move(record->parent);
 }
 
-Applied BaseSnapshotter::unpack(const std::string& key, const std::string& parent, ByteSource& tar,
-                                const ApplyOptions& options) {
+void BaseSnapshotter::unpack(const std::string& key, const std::string& parent, ByteSource& tar,
+                             const ApplyOptions& options) {
   std::unique_ptr<Rootfs> workspace = prepare(parent);
-  Applied applied = apply_tar(tar, workspace->root(), options);
+  apply_tar(tar, workspace->root(), options);
   commit(std::move(workspace), key, {});
-  return applied;
 }
 
 void BaseSnapshotter::commit(std::unique_ptr<Rootfs> workspace, const std::string& key,

@@ -45,8 +45,8 @@ class BaseSnapshotter : public Snapshotter {
   bool has(const std::string& key) const override;
   std::optional<std::string> parent(const std::string& key) const override;
   std::vector<std::string> keys() const override { return records_.keys(); }
-  Applied unpack(const std::string& key, const std::string& parent, ByteSource& tar,
-                 const ApplyOptions& options) override;
+  void unpack(const std::string& key, const std::string& parent, ByteSource& tar,
+              const ApplyOptions& options) override;
   void commit(std::unique_ptr<Rootfs> workspace, const std::string& key,
               const CommitOptions& options) override;
   void alias(const std::string& key, const std::string& other) override;

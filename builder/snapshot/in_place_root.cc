@@ -170,7 +170,7 @@ bool InPlaceRoot::replaces_what_leads(const Entry& entry) {
   return true;
 }
 
-Applied InPlaceRoot::apply(ByteSource& tar) {
+void InPlaceRoot::apply(ByteSource& tar) {
   holds_.clear();
   ApplyOptions options;
   options.skip = [this](const Entry& entry) {
@@ -178,7 +178,7 @@ Applied InPlaceRoot::apply(ByteSource& tar) {
       if (is_kept(std::string(up))) return true;
     return replaces_what_leads(entry);
   };
-  return apply_tar(tar, root_.get(), options);
+  apply_tar(tar, root_.get(), options);
 }
 
 void InPlaceRoot::settle() {

@@ -48,7 +48,7 @@ class InPlaceRoot {
   // Removes everything that is not kept. Stays on the filesystem of the root.
   void empty();
   // A layer on top of what is there.
-  Applied apply(ByteSource& tar);
+  void apply(ByteSource& tar);
   // Before a step: breaks hard links between files of layers below, as overlay with index=off does
   // at the first write, and notes what is where, so that changes() reads only what was touched.
   void settle();

@@ -80,8 +80,8 @@ class Snapshotter {
 
   // Applies a plain tar on top of `parent` and keeps the result as `key`. If `key` exists meanwhile
   // (another process), the other one is kept; the result is the same.
-  virtual Applied unpack(const std::string& key, const std::string& parent, ByteSource& tar,
-                         const ApplyOptions& options = {}) = 0;
+  virtual void unpack(const std::string& key, const std::string& parent, ByteSource& tar,
+                      const ApplyOptions& options = {}) = 0;
   virtual std::unique_ptr<Rootfs> prepare(const std::string& parent) = 0;  // writable
   virtual std::unique_ptr<Rootfs> view(const std::string& key) = 0;        // read-only
   // A writable view of `key` at the existing directory DIRECTORY/rootfs, its changes kept beside it

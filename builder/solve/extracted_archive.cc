@@ -35,7 +35,7 @@ ExtractedArchive::ExtractedArchive(const std::string& parent, const Context& con
   const Fd into = open_dir_at(parent_.get(), name_);
   ApplyOptions options;
   options.kind = ApplyOptions::Kind::archive;
-  listed_ = apply_tar(*plain, into.get(), options).index;
+  listed_ = apply_tar(*plain, into.get(), options);
   tree_.emplace(open_dir_at(parent_.get(), name_), "archive " + file.entry.path);
 }
 

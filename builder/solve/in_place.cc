@@ -32,8 +32,7 @@ std::unique_ptr<Rootfs> InPlace::take(Layers& layers, const ChainRef& chain) {
   const std::string held = at == nullptr ? "" : at->snapshot;
   for (auto node = missing.rbegin(); node != missing.rend(); ++node) {
     const CachedLayer layer = (*node)->layer.get().layer;
-    const auto tar = open_layer(layers.store(), layer);
-    root_.apply(*tar);
+    read_layer(layers.store(), layer, [this](ByteSource& tar) { root_.apply(tar); });
     root_.set_holds((*node)->snapshot);
   }
   if (missing.empty()) root_.set_holds(held);

@@ -110,8 +110,8 @@ std::string Layers::materialise(const ChainRef& chain) {
   const CachedLayer layer = chain->layer.get().layer;
   const std::lock_guard lock(lock_of("snapshot " + chain->snapshot));
   if (snapshotter.has(chain->snapshot)) return chain->snapshot;
-  const auto tar = open_layer(store_, layer);
-  snapshotter.unpack(chain->snapshot, parent, *tar);
+  read_layer(store_, layer,
+             [&](ByteSource& tar) { snapshotter.unpack(chain->snapshot, parent, tar); });
   return chain->snapshot;
 }
 
@@ -129,10 +129,9 @@ std::string Layers::materialise_whole(const ChainRef& chain) {
     missing.push_back(below);
   }
   std::unique_ptr<Rootfs> tree = snapshotter.prepare(below == nullptr ? "" : below->snapshot);
-  for (auto node = missing.rbegin(); node != missing.rend(); ++node) {
-    const auto tar = open_layer(store_, (*node)->layer.get().layer);
-    apply_tar(*tar, tree->root(), {});
-  }
+  for (auto node = missing.rbegin(); node != missing.rend(); ++node)
+    read_layer(store_, (*node)->layer.get().layer,
+               [&](ByteSource& tar) { apply_tar(tar, tree->root()); });
   snapshotter.commit(std::move(tree), chain->snapshot, {});
   return chain->snapshot;
 }
@@ -196,18 +195,19 @@ PackedLayer Layers::pack_changes(const std::string& key, const ChangeOptions& op
 }
 
 PackedLayer Layers::repack(const CachedLayer& layer, const std::function<void(Entry&)>& change) {
-  const auto source = open_layer(store_, layer);
-  TarReader tar(*source);
   return pack([&](LayerWriter& writer) {
-    while (auto entry = tar.next()) {
-      change(*entry);
-      EntryContent content(tar);
-      if (entry->type == FileType::file && entry->size > 0)
-        writer.add(*entry, content);
-      else
-        writer.add(*entry);
-    }
-    tar.drain();
+    read_layer(store_, layer, [&](ByteSource& source) {
+      TarReader tar(source);
+      while (auto entry = tar.next()) {
+        change(*entry);
+        EntryContent content(tar);
+        if (entry->type == FileType::file && entry->size > 0)
+          writer.add(*entry, content);
+        else
+          writer.add(*entry);
+      }
+      tar.drain();
+    });
   });
 }
 

@@ -21,10 +21,8 @@ ChainRef squash(Layers& layers, const ChainRef& base, const ChainRef& top, size_
   auto workspace = snapshots.prepare(layers.materialise(base));
   CacheKey key("squash");
   key.add("base", key_of(base)).add("top", key_of(top)).add("nonce", random_name());
-  for (size_t i = base_layers; i < all.size(); ++i) {
-    const auto tar = open_layer(layers.store(), all[i]);
-    apply_tar(*tar, workspace->root());
-  }
+  for (size_t i = base_layers; i < all.size(); ++i)
+    read_layer(layers.store(), all[i], [&](ByteSource& tar) { apply_tar(tar, workspace->root()); });
   const std::string name = key.digest().text();
   layers.store().hold_snapshot(name);
   snapshots.commit(std::move(workspace), name);

@@ -10,8 +10,8 @@
 #include <filesystem>
 
 #include "builder/layer/apply.hh"
-#include "builder/layer/decompress.hh"
 #include "builder/steps/container_network.hh"
+#include "builder/store/layer_blob.hh"
 #include "builder/store/volumes.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
@@ -25,31 +25,22 @@ namespace {
 constexpr const char* marker = ".kiln-bundle";  // holds the name of the bundle's lease
 constexpr size_t marker_limit = 4096;
 
-// A layer's blob as a plain tar.
-Applied unpack_layer(Store& store, const oci::Descriptor& blob, int root) {
-  const Fd file = store.open_blob(blob.digest);
-  FdSource raw(file.get());
-  const auto plain = decompress(raw);
+// Without root everything stays the caller's, and device nodes cannot be made.
+ApplyOptions unpack_options() {
   ApplyOptions options;
-  // Without root everything stays the caller's, and device nodes cannot be made.
   options.owners = geteuid() == 0;
   options.devices = options.owners && mapped_ids() == UINT32_MAX;
-  return apply_tar(*plain, root, options);
+  return options;
+}
+
+CachedLayer layer_of(const Image& image, size_t i) {
+  return {image.manifest.layers[i], image.config.diff_ids[i]};
 }
 
 void unpack(Store& store, const Image& image, int root) {
-  for (size_t i = 0; i < image.manifest.layers.size(); ++i) {
-    const oci::Descriptor& blob = image.manifest.layers[i];
-    try {
-      const Applied applied = unpack_layer(store, blob, root);
-      if (applied.diff_id != image.config.diff_ids[i])
-        throw Error("unpacks to " + applied.diff_id.text() + ", the image says " +
-                    image.config.diff_ids[i].text());
-    } catch (Error& error) {
-      error.prepend("layer " + blob.digest.text());
-      throw;
-    }
-  }
+  for (size_t i = 0; i < image.manifest.layers.size(); ++i)
+    read_layer(store, layer_of(image, i),
+               [root](ByteSource& tar) { apply_tar(tar, root, unpack_options()); });
 }
 
 // Unpacks into snapshots what is not there yet; the key of the whole.
@@ -58,20 +49,10 @@ std::string materialise(Store& store, const Image& image, Snapshotter& snapshots
   const auto keys = chain_ids(image.config.diff_ids);
   for (size_t i = 0; i < keys.size(); ++i) {
     store.hold_snapshot(keys[i]);
-    if (!snapshots.has(keys[i])) {
-      const Fd file = store.open_blob(image.manifest.layers[i].digest);
-      FdSource raw(file.get());
-      const auto plain = decompress(raw);
-      ApplyOptions options;
-      options.owners = geteuid() == 0;
-      options.devices = options.owners && mapped_ids() == UINT32_MAX;
-      const Applied applied = snapshots.unpack(keys[i], parent, *plain, options);
-      if (applied.diff_id != image.config.diff_ids[i]) {
-        snapshots.remove(keys[i]);
-        throw Error("layer " + image.manifest.layers[i].digest.text() + " unpacks to " +
-                    applied.diff_id.text() + ", the image says " + image.config.diff_ids[i].text());
-      }
-    }
+    if (!snapshots.has(keys[i]))
+      read_layer(store, layer_of(image, i), [&](ByteSource& tar) {
+        snapshots.unpack(keys[i], parent, tar, unpack_options());
+      });
     parent = keys[i];
   }
   return parent;

@@ -2,7 +2,7 @@
 // it. Does not own: blobs (store.hh), or stacks of layers.
 #pragma once
 
-#include <memory>
+#include <functional>
 
 #include "builder/layer/layer_index.hh"
 #include "builder/layer/stream.hh"
@@ -10,9 +10,11 @@
 
 namespace kiln {
 
-// Reads a layer's blob as a plain tar. Throws Error at the end if the tar's digest is not
-// `layer.diff_id` (image-spec config.md "DiffID").
-std::unique_ptr<ByteSource> open_layer(Store& store, const CachedLayer& layer);
+// Gives a layer's blob to `use` as a plain tar, whose end throws Error if its digest is not
+// `layer.diff_id` (image-spec config.md "DiffID"): `use` must read to the end before it keeps
+// anything. What goes wrong names the layer.
+void read_layer(Store& store, const CachedLayer& layer,
+                const std::function<void(ByteSource& tar)>& use);
 
 // The store's index of the layer; made from the blob, and kept, where the store has none that is
 // sound.

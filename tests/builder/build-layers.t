@@ -127,6 +127,11 @@ d = context('lies', 'FROM base:1\nRUN true\n')
 for kind in ('overlay', 'copy', 'overlay'):  # twice: nothing of the first attempt is believed
     r = build(d, *(['--snapshotter', 'copy'] if kind == 'copy' else []), env=EPOCH | {'KILN_STORE': store})
     check(r.rc == 1 and 'its image says sha256:' + 64 * 'a' in r.err, 'a layer with another diff id is refused (%s)' % kind, r.err)
+for kind in ('overlay', 'copy', 'overlay'):
+    to = T + '/lies-bundle'
+    r = kiln('bundle', '--rootfs', kind, 'base:1', to, env={'KILN_STORE': store})
+    check(r.rc == 1 and r.err.count('layer sha256:') == 1 and 'its image says sha256:' + 64 * 'a' in r.err, 'nor is it put into a bundle (%s)' % kind, r.err)
+    equal((os.path.exists(to), unpacked(store)), (False, []), 'nothing of it stays (%s)' % kind)
 
 # ---- volatile uppers ----
 import_base('base:1', tar)
