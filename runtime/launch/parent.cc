@@ -229,7 +229,7 @@ Fd open_for(const Question& question, const Plan& plan) {
   size_t index = static_cast<size_t>(question.number);
   // An idmap without mappings of its own is that of the container's user namespace.
   auto idmap_of = [&](const MountStep& step) {
-    MountIdmap idmap = *step.idmap;
+    MountIdmap idmap = step.idmap.value();
     if (idmap.uid.empty() && idmap.gid.empty()) {
       idmap.uid = plan.namespaces.uid_mappings;
       idmap.gid = plan.namespaces.gid_mappings;
@@ -259,6 +259,11 @@ Fd open_for(const Question& question, const Plan& plan) {
 int serve(Launched& launched, const Plan* plan, const ProcessPlan& process, bool rootless,
           const Moments& moments) {
   const int socket = launched.socket();
+  // A process that joins a container has no plan to ask about.
+  const auto planned = [plan]() -> const Plan& {
+    if (!plan) throw Error("the joining process asked for what only a new container needs");
+    return *plan;
+  };
   if (moments.cloned) moments.cloned(launched);
   bool busy = true;
   for (;;) {
@@ -275,7 +280,7 @@ int serve(Launched& launched, const Plan* plan, const ProcessPlan& process, bool
     try {
       switch (q.ask) {
         case Ask::settle:
-          write_id_maps(launched.pid(), plan->namespaces);
+          write_id_maps(launched.pid(), planned().namespaces);
           if (process.oom_score_adj)
             set_oom_score(launched.pid(), *process.oom_score_adj, rootless);
           answer_done(socket);
@@ -298,7 +303,7 @@ int serve(Launched& launched, const Plan* plan, const ProcessPlan& process, bool
           break;
         }
         default: {
-          Fd fd = open_for(q, *plan);
+          Fd fd = open_for(q, planned());
           answer_done(socket, {}, {fd.get()});
         }
       }
