@@ -7,6 +7,7 @@
 #include "builder/cli/verb.hh"
 #include "builder/dockerfile/file.hh"
 #include "builder/stage/lint.hh"
+#include "builder/store/image.hh"
 #include "builder/sys/file.hh"
 
 namespace kiln::cli {

@@ -22,7 +22,7 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr int own_failure = 125, cannot_invoke = 126, not_found = 127;  // as docker run
+constexpr int own_failure = 125;  // as docker run
 
 constexpr auto run_options = with_container_rows(std::array{
     Option{.letter = 'd', .name = "detach", .help = "in the background; prints the name"},
