@@ -8,19 +8,13 @@
 #include "builder/context/context.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/test_directory.hh"
 
 using namespace kiln;
 
 namespace {
 
-struct Tree {
-  std::string path = "/tmp/kiln-units.XXXXXX";
-  Fd fd;
-  Tree() {
-    REQUIRE(::mkdtemp(path.data()) != nullptr);
-    fd = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  ~Tree() { remove_tree_at(AT_FDCWD, path); }
+struct Tree : TestDirectory {
   void dir(const char* name) const { make_dir_at(fd.get(), name); }
   void file(const char* name, std::string_view text = "x") const {
     const Fd out(::openat(fd.get(), name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));

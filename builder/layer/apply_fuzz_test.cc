@@ -17,29 +17,24 @@
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
+#include "builder/sys/test_directory.hh"
 
 using namespace kiln;
 
 namespace {
 
-struct Sandbox {
-  std::string path = "/tmp/kiln-units.XXXXXX";
-  Fd top;
-
+struct Sandbox : TestDirectory {
   Sandbox() {
-    REQUIRE(::mkdtemp(path.data()) != nullptr);
-    top = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     for (const char* name : {"outside", "outside/dir", "outside/dir/deep"})
-      make_dir_at(top.get(), name);
+      make_dir_at(fd.get(), name);
     for (const char* name : {"outside/secret", "outside/dir/secret"})
-      write_file_atomic(top.get(), name, "secret", 0600);
+      write_file_atomic(fd.get(), name, "secret", 0600);
   }
-  ~Sandbox() { remove_tree_at(AT_FDCWD, path); }
 
   Fd fresh_root() const {
-    remove_tree_at(top.get(), "root");
-    make_dir_at(top.get(), "root");
-    return open_dir_at(top.get(), "root");
+    remove_tree_at(fd.get(), "root");
+    make_dir_at(fd.get(), "root");
+    return open_dir_at(fd.get(), "root");
   }
 
   // Every name outside the root, with what any use of it but reading would change.
@@ -51,7 +46,7 @@ struct Sandbox {
 
  private:
   void look(const std::string& below, std::map<std::string, std::string>& out) const {
-    const Fd directory = open_in_root(top.get(), below, O_RDONLY | O_DIRECTORY);
+    const Fd directory = open_in_root(fd.get(), below, O_RDONLY | O_DIRECTORY);
     for (const std::string& name : list_directory(directory.get())) {
       const std::string at = join_path(below, name);
       if (at == "root") continue;

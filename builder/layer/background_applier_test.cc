@@ -2,31 +2,19 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "builder/context/context.hh"
 #include "builder/layer/copy_layer.hh"
 #include "builder/layer/decompress.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/test_directory.hh"
 
 namespace kiln {
 
 namespace {
 
-struct Directory {
-  std::string path;
-  Fd fd;
-  Directory() {
-    char name[] = "/tmp/kiln-background-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    path = name;
-    fd = Fd(::open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  ~Directory() { remove_tree_at(AT_FDCWD, path); }
-};
-
-std::vector<std::string> listing(const Directory& directory) {
+std::vector<std::string> listing(const TestDirectory& directory) {
   const Context tree = Context::open(directory.path);
   std::vector<std::string> out;
   for (const ContextEntry& e : tree.walk("")) {
@@ -45,7 +33,7 @@ std::vector<std::string> listing(const Directory& directory) {
 }  // namespace
 
 TEST_CASE("what is applied while a layer is packed equals the layer unpacked") {
-  const Directory from, beside, after;
+  const TestDirectory from, beside, after;
   make_dir_at(from.fd.get(), "d", 0750);
   make_dir_at(from.fd.get(), "d/empty", 0700);
   write_file_atomic(from.fd.get(), "d/none", "", 0600);
@@ -81,7 +69,7 @@ TEST_CASE("what is applied while a layer is packed equals the layer unpacked") {
 }
 
 TEST_CASE("a background applier that fails says so and holds nobody up") {
-  const Directory into;
+  const TestDirectory into;
   BackgroundApplier applier(into.fd.get(), {});
   Entry entry;
   entry.path = std::string(300, 'x');  // longer than a name can be

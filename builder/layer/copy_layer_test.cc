@@ -9,20 +9,11 @@
 #include "builder/layer/tar_reader.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/test_directory.hh"
 
 namespace kiln {
 
 namespace {
-
-struct Directory {
-  char path[32] = "/tmp/copy-layer-XXXXXX";
-  Fd fd;
-  Directory() {
-    REQUIRE(mkdtemp(path) != nullptr);
-    fd.reset(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  ~Directory() { remove_tree_at(AT_FDCWD, path); }
-};
 
 std::vector<Entry> entries_of(const CopyLayer& layer) {
   WorkerPool pool(1);
@@ -40,7 +31,7 @@ std::vector<Entry> entries_of(const CopyLayer& layer) {
 }  // namespace
 
 TEST_CASE("names of one file stay names of one file") {
-  Directory directory;
+  TestDirectory directory;
   write_file_atomic(directory.fd.get(), "b", "content");
   REQUIRE(linkat(directory.fd.get(), "b", directory.fd.get(), "c", 0) == 0);
   REQUIRE(linkat(directory.fd.get(), "b", directory.fd.get(), "a", 0) == 0);
@@ -60,7 +51,7 @@ TEST_CASE("names of one file stay names of one file") {
 }
 
 TEST_CASE("names that are to look different become files of their own") {
-  Directory directory;
+  TestDirectory directory;
   write_file_atomic(directory.fd.get(), "a", "content");
   REQUIRE(linkat(directory.fd.get(), "a", directory.fd.get(), "b", 0) == 0);
   const Context tree = Context::open(directory.path);
@@ -76,7 +67,7 @@ TEST_CASE("names that are to look different become files of their own") {
 }
 
 TEST_CASE("directories that an archive only implies") {
-  Directory directory;
+  TestDirectory directory;
   for (const char* path : {"have", "have/in", "new", "link", "given"})
     REQUIRE(mkdirat(directory.fd.get(), path, 0700) == 0);
   for (const char* path : {"have/in/f", "new/f", "link/f", "given/f"})

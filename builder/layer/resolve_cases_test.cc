@@ -15,20 +15,11 @@
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
 #include "builder/sys/resolve.hh"
+#include "builder/sys/test_directory.hh"
 
 using namespace kiln;
 
 namespace {
-
-struct TemporaryTree {
-  std::string path = "/tmp/kiln-units.XXXXXX";
-  Fd fd;
-  TemporaryTree() {
-    REQUIRE(::mkdtemp(path.data()) != nullptr);
-    fd = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  ~TemporaryTree() { remove_tree_at(AT_FDCWD, path); }
-};
 
 std::string tar_of(std::vector<Entry> entries) {
   std::string tar;
@@ -129,7 +120,7 @@ ino_t inode(int root, const std::string& path) {
 }  // namespace
 
 TEST_CASE("the resolver's cases hold for openat2, the fallback and the index") {
-  TemporaryTree t;
+  TestDirectory t;
   std::vector<Entry> entries = tree;
   sort(entries);
   const std::string tar = tar_of(entries);
@@ -153,7 +144,7 @@ TEST_CASE("the resolver's cases hold for openat2, the fallback and the index") {
 }
 
 TEST_CASE("random paths: openat2, the fallback and the index agree") {
-  TemporaryTree t;
+  TestDirectory t;
   std::vector<Entry> entries = tree;
   sort(entries);
   const std::string tar = tar_of(entries);

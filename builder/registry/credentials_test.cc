@@ -12,15 +12,13 @@
 #include "builder/registry/answer.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/test_directory.hh"
 
 using namespace kiln;
 
 namespace {
 
-struct Directory {
-  std::string path = "/tmp/kiln-credentials.XXXXXX";
-  Directory() { REQUIRE(mkdtemp(path.data()) != nullptr); }
-  ~Directory() { std::filesystem::remove_all(path); }
+struct Directory : TestDirectory {
   std::string file(std::string_view content) const {
     write_file_atomic(AT_FDCWD, path + "/c.json", content);
     return path + "/c.json";

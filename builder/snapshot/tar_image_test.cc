@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "builder/context/context.hh"
@@ -11,22 +10,11 @@
 #include "builder/snapshot/overlay_mount.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/test_directory.hh"
 
 namespace kiln {
 
 namespace {
-
-struct Directory {
-  std::string path;
-  Fd fd;
-  Directory() {
-    char name[] = "/tmp/kiln-image-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    path = name;
-    fd = Fd(::open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  ~Directory() { remove_tree_at(AT_FDCWD, path); }
-};
 
 std::vector<std::string> listing(Fd root) {
   const Context tree(std::move(root), "tree");
@@ -45,7 +33,7 @@ std::vector<std::string> listing(Fd root) {
 }
 
 std::optional<std::string> refused(std::vector<IndexEntry> entries) {
-  const Directory at;
+  const TestDirectory at;
   const Fd file(::openat(at.fd.get(), "image", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   LayerIndex index;
   for (IndexEntry& e : entries) index.add(std::move(e));
@@ -57,7 +45,7 @@ std::optional<std::string> refused(std::vector<IndexEntry> entries) {
 }  // namespace
 
 TEST_CASE("a tar that is mounted as it lies equals the tar unpacked") {
-  const Directory from, work, after;
+  const TestDirectory from, work, after;
   const auto put = [&](const std::string& name, const std::string& text, mode_t mode = 0644) {
     write_file_atomic(from.fd.get(), name, text, mode);
   };

@@ -3,18 +3,12 @@
 #include <doctest/doctest.h>
 
 #include "builder/stage/state.hh"
+#include "builder/stage/test_inputs.hh"
 
 using namespace kiln;
 using namespace kiln::stage;
 
 namespace {
-
-Inputs amd64() {
-  Inputs inputs;
-  inputs.build_platform = {"amd64", "linux", "", {}, ""};
-  inputs.target_platform = inputs.build_platform;
-  return inputs;
-}
 
 struct Built {
   Inputs inputs;

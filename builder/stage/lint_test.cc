@@ -4,17 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "builder/stage/test_inputs.hh"
+
 using namespace kiln;
 using namespace kiln::stage;
 
 namespace {
-
-Inputs amd64() {
-  Inputs inputs;
-  inputs.build_platform = {"amd64", "linux", "", {}, ""};
-  inputs.target_platform = inputs.build_platform;
-  return inputs;
-}
 
 // "RULE LINE[text below the carets]" of each finding; NoUser only where it is asked for, because
 // most examples have no USER.

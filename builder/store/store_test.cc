@@ -14,20 +14,11 @@
 #include "builder/store/fsck.hh"
 #include "builder/store/image.hh"
 #include "builder/sys/error.hh"
+#include "builder/sys/test_directory.hh"
 
 using namespace kiln;
 
 namespace {
-
-struct Scratch {
-  std::string path;
-  Scratch() {
-    const char* base = getenv("TMPDIR");
-    path = std::string(base ? base : "/tmp") + "/kiln-store-XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) throw SysError("mkdtemp");
-  }
-  ~Scratch() { std::filesystem::remove_all(path); }
-};
 
 // A minimal image whose layer is just bytes; its diff id is as good as any.
 oci::Descriptor make_image(Store& store, const std::string& content) {
@@ -60,7 +51,7 @@ const std::string a = "docker.io/library/a:1";
 }  // namespace
 
 TEST_CASE("store: a new one is an OCI layout") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path + "/x/y");
   CHECK(read_file_at(store.directory(), "oci-layout", 100) == R"({"imageLayoutVersion":"1.0.0"})");
   CHECK(
@@ -69,7 +60,7 @@ TEST_CASE("store: a new one is an OCI layout") {
 }
 
 TEST_CASE("store: a directory that is something else is refused") {
-  Scratch s;
+  TestDirectory s;
   write_path(s.path + "/oci-layout", R"({"imageLayoutVersion":"9"})");
   CHECK_THROWS_AS(Store{s.path}, Error);
   std::filesystem::remove(s.path + "/oci-layout");
@@ -78,7 +69,7 @@ TEST_CASE("store: a directory that is something else is refused") {
 }
 
 TEST_CASE("blobs: appear when finished, and only if they are what was expected") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path);
   {
     BlobWriter w = store.new_blob();
@@ -101,7 +92,7 @@ TEST_CASE("blobs: appear when finished, and only if they are what was expected")
 }
 
 TEST_CASE("blobs: a damaged document is noticed") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path);
   const auto d = store.put_blob("abc", "a/b");
   chmod(store.blob_path(d.digest).c_str(), 0644);
@@ -110,7 +101,7 @@ TEST_CASE("blobs: a damaged document is noticed") {
 }
 
 TEST_CASE("names: a moved tag leaves the old image nameless, once") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path);
   const auto first = make_image(store, "one");
   const auto second = make_image(store, "two");
@@ -131,7 +122,7 @@ TEST_CASE("names: a moved tag leaves the old image nameless, once") {
 }
 
 TEST_CASE("names: what foreign tools write is understood") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path);
   oci::Descriptor d = make_image(store, "one");
   oci::Index index;
@@ -151,7 +142,7 @@ TEST_CASE("names: what foreign tools write is understood") {
 }
 
 TEST_CASE("images: found by name, id and digest") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path);
   const auto one = make_image(store, "one");
   store.set_name(a, one);
@@ -167,7 +158,7 @@ TEST_CASE("images: found by name, id and digest") {
 }
 
 TEST_CASE("images: an index gives the manifest of the platform, nested ones have a bound") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path);
   oci::Index index;
   for (const char* platform : {"linux/arm/v6", "linux/arm/v7", "linux/amd64"}) {
@@ -194,7 +185,7 @@ TEST_CASE("images: an index gives the manifest of the platform, nested ones have
 }
 
 TEST_CASE("images: layers and diff ids must agree") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path);
   oci::ImageConfig config;
   config.architecture = "amd64";
@@ -211,7 +202,7 @@ TEST_CASE("chain ids follow config.md") {
 }
 
 TEST_CASE("cache: records come back while their blobs are there") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path);
   BuildCache cache(store);
   CacheRecord record;
@@ -243,7 +234,7 @@ TEST_CASE("cache: records come back while their blobs are there") {
 }
 
 TEST_CASE("collection: what is reached, held or young stays; the rest goes") {
-  Scratch s;
+  TestDirectory s;
   oci::Digest orphan, young;
   oci::Descriptor named, nameless;
   {
@@ -271,7 +262,7 @@ TEST_CASE("collection: what is reached, held or young stays; the rest goes") {
 }
 
 TEST_CASE("collection: a dead writer's file goes, a live one's stays") {
-  Scratch s;
+  TestDirectory s;
   Store store(s.path);
   BlobWriter live = store.new_blob();
   const pid_t child = fork();
@@ -294,7 +285,7 @@ TEST_CASE("collection: a dead writer's file goes, a live one's stays") {
 }
 
 TEST_CASE("collection: rmi's blobs go at once, those another image shares stay") {
-  Scratch s;
+  TestDirectory s;
   std::vector<oci::Descriptor> gone;
   {
     Store store(s.path);
@@ -317,7 +308,7 @@ TEST_CASE("collection: rmi's blobs go at once, those another image shares stay")
 }
 
 TEST_CASE("collection: keep-storage drops the least recently used records first") {
-  Scratch s;
+  TestDirectory s;
   std::vector<oci::Digest> keys;
   {
     Store store(s.path);
@@ -342,7 +333,7 @@ TEST_CASE("collection: keep-storage drops the least recently used records first"
 }
 
 TEST_CASE("fsck: damage is found, named and mended") {
-  Scratch s;
+  TestDirectory s;
   {
     Store store(s.path);
     store.set_name(a, make_image(store, "one"));

@@ -8,34 +8,30 @@
 #include <filesystem>
 
 #include "builder/sys/file.hh"
+#include "builder/sys/test_directory.hh"
 
 namespace kiln {
 namespace {
 
-struct Place {
-  std::string top;
+struct Place : TestDirectory {
   ContainerSigns signs;
   Place() {
-    std::string name = "/tmp/kiln-container-XXXXXX";
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    top = name;
-    signs = {top, top + "/proc"};
-    std::filesystem::create_directories(top + "/proc/self/ns");
-    std::filesystem::create_directories(top + "/proc/1");
-    std::filesystem::create_directories(top + "/run");
+    signs = {path, path + "/proc"};
+    std::filesystem::create_directories(path + "/proc/self/ns");
+    std::filesystem::create_directories(path + "/proc/1");
+    std::filesystem::create_directories(path + "/run");
     pids("pid:[4026532201]");
     mounts("30 29 0:60 / / rw,relatime - overlay overlay rw,lowerdir=x\n");
     unsetenv("container");
     unsetenv("KUBERNETES_SERVICE_HOST");
   }
-  ~Place() { std::filesystem::remove_all(top); }
   void pids(const std::string& text) const {
-    std::filesystem::remove(top + "/proc/self/ns/pid");
-    std::filesystem::create_symlink(text, top + "/proc/self/ns/pid");
+    std::filesystem::remove(path + "/proc/self/ns/pid");
+    std::filesystem::create_symlink(text, path + "/proc/self/ns/pid");
   }
   void mounts(const std::string& text) const { write("/proc/self/mountinfo", text); }
   void write(const std::string& name, const std::string& text) const {
-    write_file_atomic(AT_FDCWD, top + name, text);
+    write_file_atomic(AT_FDCWD, path + name, text);
   }
 };
 
@@ -69,7 +65,7 @@ TEST_CASE("signs of engines") {
   at.write("/proc/1/environ", "");
   at.write("/run/.containerenv", "");
   CHECK(find_container(at.signs) == "/run/.containerenv");
-  std::filesystem::remove(at.top + "/run/.containerenv");
+  std::filesystem::remove(at.path + "/run/.containerenv");
   setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1", 1);
   CHECK(find_container(at.signs) == "KUBERNETES_SERVICE_HOST");
   unsetenv("KUBERNETES_SERVICE_HOST");
