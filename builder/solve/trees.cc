@@ -8,6 +8,7 @@
 #include "builder/solve/ignore_rule.hh"
 #include "builder/sys/error.hh"
 #include "builder/sys/file.hh"
+#include "builder/sys/url_credentials.hh"
 
 namespace kiln::solve {
 
