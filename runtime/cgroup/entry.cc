@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "runtime/cgroup/files.hh"
 #include "runtime/cgroup/hierarchy.hh"
 #include "runtime/cgroup/state.hh"
@@ -75,6 +77,20 @@ Below parse_below(const std::vector<std::string>& entries) {
   return below;
 }
 
+// A path for what the container is in none of would be ignored, and the process run elsewhere.
+void require_hierarchies(const Below& below, const std::map<std::string, std::string>& paths) {
+  for (const auto& [controller, path] : below.by_controller) {
+    const bool there = std::ranges::any_of(paths, [&](const auto& of_container) {
+      const std::string& key = of_container.first;
+      return key.empty() ? controller.empty() : hierarchy_has(key, controller);
+    });
+    if (there) continue;
+    throw Error(controller.empty()
+                    ? std::string("--cgroup: the container is in no cgroup v2 hierarchy")
+                    : "--cgroup: the container is in no cgroup v1 hierarchy of " + controller);
+  }
+}
+
 std::string find_below(const Below& below, std::string_view key) {
   for (const auto& [controller, path] : below.by_controller)
     if (key.empty() ? controller.empty() : hierarchy_has(key, controller)) return path;
@@ -102,6 +118,7 @@ void CgroupEntry::enter(bool v2_too) const {
 
 CgroupEntry Cgroup::entry(const std::vector<std::string>& below_list) {
   Below below = parse_below(below_list);
+  require_hierarchies(below, state_->record.paths);
   CgroupEntry entry;
   for (const auto& [key, base] : state_->record.paths) {
     std::string dir = base + find_below(below, key);

@@ -41,6 +41,9 @@ own = c['linux']['cgroupsPath']
 cgroup = V2 + own
 check(place() == own, 'exec goes into the container\'s cgroup', place())
 
+for where in ('nosuch:/', 'nosuch:/sub', 'memory,nosuch:/'):
+    r = place('--cgroup', where)
+    check(isinstance(r, Result) and r.code == 255 and '--cgroup: the container is in no cgroup v1 hierarchy of nosuch' in r.err, '--cgroup %s names no hierarchy of the container' % where, r)
 os.mkdir(cgroup + '/sub')
 put(cgroup + '/sub/cgroup.procs', str(state(id)['pid']))
 check(place() == own, 'exec stays in the container\'s cgroup while that takes processes', place())
