@@ -9,7 +9,11 @@
 namespace vessel {
 
 void check_id(std::string_view id) {
-  bool good = !id.empty() && id.size() <= 255 && id != "." && id != "..";
+  // It names a directory.
+  if (id.size() > 255)
+    throw Error("invalid id format: \"" + std::string(id.substr(0, 64)) + "…\" has " +
+                std::to_string(id.size()) + " characters, an id has at most 255");
+  bool good = !id.empty() && id != "." && id != "..";
   for (char c : id) {
     bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     if (!letter && c != '_' && c != '+' && c != '-' && c != '.') good = false;
