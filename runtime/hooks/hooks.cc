@@ -8,13 +8,13 @@ namespace vessel {
 
 namespace {
 
-void run_hook(const std::string& name, const oci::Hook& hook, const std::string& state_json,
-              const std::vector<std::string>& default_env) {
+void run_hook(const std::string& name, const oci::Hook& hook, const HookSurroundings& around) {
   ProgramCall call;
   call.path = hook.path;
   call.args = hook.args;
-  call.env = hook.env ? *hook.env : default_env;
-  call.input = state_json;
+  call.env = hook.env ? *hook.env : around.default_env;
+  call.input = around.state_json;
+  call.directory = around.directory;
   call.timeout_seconds = hook.timeout;
   call.umask = 022;
   ProgramResult result;
@@ -35,16 +35,15 @@ std::string name_of(std::string_view kind, size_t index, const oci::Hook& hook) 
 }  // namespace
 
 void run_hooks(std::string_view kind, const std::vector<oci::Hook>& hooks,
-               const std::string& state_json, const std::vector<std::string>& default_env) {
-  for (size_t i = 0; i < hooks.size(); ++i)
-    run_hook(name_of(kind, i, hooks[i]), hooks[i], state_json, default_env);
+               const HookSurroundings& around) {
+  for (size_t i = 0; i < hooks.size(); ++i) run_hook(name_of(kind, i, hooks[i]), hooks[i], around);
 }
 
-void run_poststop_hooks(const std::vector<oci::Hook>& hooks, const std::string& state_json,
+void run_poststop_hooks(const std::vector<oci::Hook>& hooks, const HookSurroundings& around,
                         void (*report)(std::string_view)) noexcept {
   for (size_t i = 0; i < hooks.size(); ++i) {
     try {
-      run_hook(name_of("poststop", i, hooks[i]), hooks[i], state_json, {});
+      run_hook(name_of("poststop", i, hooks[i]), hooks[i], around);
     } catch (const std::exception& e) {
       report(e.what());
     }

@@ -18,9 +18,9 @@ oci::Hook shell(const std::string& script) {
   return hook;
 }
 
-std::string message_of(const std::vector<oci::Hook>& hooks) {
+std::string message_of(const std::vector<oci::Hook>& hooks, const std::string& directory = {}) {
   try {
-    run_hooks("prestart", hooks, "{\"id\":\"c1\"}");
+    run_hooks("prestart", hooks, {"{\"id\":\"c1\"}", directory, {}});
   } catch (const std::exception& e) {
     return e.what();
   }
@@ -41,6 +41,13 @@ TEST_CASE("hooks read the state and stop at the first that fails") {
   CHECK(read_file(out) == "{\"id\":\"c1\"}1-\n{\"id\":\"c1\"}-\n");
   ::unlink(out.c_str());
   ::rmdir(name);
+}
+
+TEST_CASE("hooks run in the directory that is asked for, or stay where they are") {
+  CHECK(message_of({shell("pwd; exit 1")}, "/usr") ==
+        "prestart hook 0 (/bin/sh): exit status 1: /usr");
+  const std::vector<oci::Hook> tells = {shell("pwd; exit 1")};
+  CHECK(message_of(tells, "/nonexistent/bundle") == message_of(tells));
 }
 
 TEST_CASE("a hook that hangs is killed, one that is missing is named") {

@@ -141,7 +141,7 @@ class Init {
     if (plan_.hooks.create_container.empty()) return;
     oci::State state = context_.state;
     state.pid = ::getpid();
-    run_hooks("createContainer", plan_.hooks.create_container, oci::write(state));
+    run_hooks("createContainer", plan_.hooks.create_container, {oci::write(state), {}, {}});
   }
 
   bool needs_procfs() const {

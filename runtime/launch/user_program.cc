@@ -224,7 +224,7 @@ void become_user_program(const UserProgram& program, Asker& parent) {
 
   if (has_hooks) {
     try {
-      run_hooks(start_container_hooks, *program.start_hooks, oci::write(program.state), env);
+      run_hooks(start_container_hooks, *program.start_hooks, {oci::write(program.state), {}, env});
       if (program.has_seccomp && load_late) load_seccomp(filter);
     } catch (const std::exception& e) {
       report_and_exit(program.gate, parent, e.what(), 0);

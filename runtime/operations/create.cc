@@ -234,10 +234,11 @@ class Creation {
     move_net_devices(plan_, init.pid());
     // runtime.md "State": `creating` is step 2 of the lifecycle, `created` what comes after it, and
     // these hooks are steps 3 to 5. (The state command says `creating`: `start` is refused yet.)
-    std::string state = oci::write(spec_state(record_, Status::created));
+    const HookSurroundings around{
+        oci::write(spec_state(record_, Status::created)), record_.bundle, {}};
     undo_hooks_ = true;
-    run_hooks("prestart", plan_.hooks.prestart, state);
-    run_hooks("createRuntime", plan_.hooks.create_runtime, state);
+    run_hooks("prestart", plan_.hooks.prestart, around);
+    run_hooks("createRuntime", plan_.hooks.create_runtime, around);
   }
 
   std::string become_created(const Launched&) {
@@ -314,7 +315,8 @@ class Creation {
     }
     if (!undo_hooks_ || !removed) return;
     if (request_.again) record_.annotations[restart_annotation] = "true";
-    run_poststop_hooks(plan_.hooks.poststop, oci::write(spec_state(record_, Status::stopped)),
+    run_poststop_hooks(plan_.hooks.poststop,
+                       {oci::write(spec_state(record_, Status::stopped)), record_.bundle, {}},
                        log::aside);
   }
 
@@ -383,7 +385,7 @@ void destroy_container(const StateDir& dir, const StateRecord& record, Cgroup& c
   }
   if (config.empty()) return;
   run_poststop_hooks(oci::read_config(config, dir.path() + "/config.json").hooks.poststop,
-                     oci::write(spec_state(record, Status::stopped)));
+                     {oci::write(spec_state(record, Status::stopped)), record.bundle, {}});
 }
 
 }  // namespace vessel

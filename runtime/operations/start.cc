@@ -21,7 +21,8 @@ namespace {
 void run_poststart(const StateDir& dir, const StateRecord& record, Cgroup& cgroup, const Fd& init,
                    const std::vector<oci::Hook>& hooks) {
   try {
-    run_hooks("poststart", hooks, oci::write(spec_state(record, Status::running)));
+    run_hooks("poststart", hooks,
+              {oci::write(spec_state(record, Status::running)), record.bundle, {}});
   } catch (const std::exception&) {
     destroy_container(dir, record, cgroup, init);
     throw;

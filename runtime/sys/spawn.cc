@@ -82,6 +82,8 @@ ProgramResult run_program(const ProgramCall& call) {
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     if (call.umask) ::umask(static_cast<mode_t>(*call.umask));
+    if (!call.directory.empty()) [[maybe_unused]]
+      int stays = ::chdir(call.directory.c_str());
     bool ready = ::dup2(input.get(), 0) == 0;
     if (output) ready = ready && ::dup2(output.get(), 1) == 1 && ::dup2(output.get(), 2) == 2;
     mark_close_on_exec_from(3);

@@ -20,6 +20,8 @@ struct ProgramCall {
   bool inherit_output = false;
   bool whole_output = false;  // all of stdout (up to 16 MiB) is wanted, not only its end
   std::optional<unsigned> umask;
+  // Its working directory, where that can be entered; otherwise the caller's.
+  std::string directory;
 };
 
 struct ProgramResult {

@@ -9,8 +9,8 @@ os.mkdir(OUT)
 
 
 def hook(kind, script='', **more):
-    text = ('cat >%s/%s.state; readlink /proc/self/ns/mnt >%s/%s.mnt; env >%s/%s.env; ' %
-            (OUT, kind, OUT, kind, OUT, kind)) + script
+    text = ('cat >%s/%s.state; readlink /proc/self/ns/mnt >%s/%s.mnt; env >%s/%s.env; pwd >%s/%s.pwd; ' %
+            (OUT, kind, OUT, kind, OUT, kind, OUT, kind)) + script
     return dict({'path': '/bin/sh', 'args': ['sh', '-c', text]}, **more)
 
 
@@ -58,6 +58,8 @@ j = json.loads(read('poststart.state'))
 check(j['status'] == 'running' and j['pid'] == s['pid'], 'poststart', j)
 vessel('delete', '--force', id)
 j = json.loads(read('poststop.state'))
+for kind in HOST:
+    check(read(kind + '.pwd') == b + '\n', kind + ' finds the bundle as its working directory', read(kind + '.pwd'))
 check(j['status'] == 'stopped' and j['id'] == id, 'poststop', j)
 for kind in HOST:
     check(read(kind + '.mnt') == own_mnt, kind + ' is in the caller\'s namespace')
