@@ -31,12 +31,18 @@ class FormatError : public std::runtime_error {
   const std::vector<Problem>& problems() const { return problems_; }
 
  private:
+  // A document can have more than a log should carry.
+  static constexpr size_t most_told = 50;
+
   static std::string join(const std::string& file, const std::vector<Problem>& problems) {
     std::string text;
-    for (const Problem& p : problems) {
+    for (size_t i = 0; i < problems.size() && i < most_told; ++i) {
       if (!text.empty()) text += '\n';
-      text += file + ": " + p.text();
+      text += file + ": " + problems[i].text();
     }
+    if (problems.size() > most_told)
+      text +=
+          "\n" + file + ": and " + std::to_string(problems.size() - most_told) + " more problems";
     return text.empty() ? file + ": malformed" : text;
   }
 

@@ -206,6 +206,13 @@ TEST_CASE("config: all problems at once, unknown members none, null is absent") 
   CHECK(problems_of("[]") == std::vector<std::string>{"expected an object, got an array"});
 }
 
+TEST_CASE("config: an error tells of so many problems as somebody may read") {
+  std::vector<oci::Problem> problems(1000, {"a", "is wrong"});
+  const std::string text = oci::FormatError("f", problems).what();
+  CHECK(text.size() < 1000);
+  CHECK(text.ends_with("\nf: and 950 more problems"));
+}
+
 TEST_CASE("config: the parts that travel alone") {
   const oci::Process p = oci::read_process(R"({"cwd":"/","args":["a"]})", "p.json");
   CHECK(p.args == std::vector<std::string>{"a"});
