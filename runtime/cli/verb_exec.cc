@@ -5,6 +5,7 @@
 #include "runtime/cli/launch_options.hh"
 #include "runtime/cli/verbs.hh"
 #include "runtime/operations/exec.hh"
+#include "runtime/plan/make_plan.hh"
 #include "runtime/sys/file.hh"
 #include "runtime/sys/number.hh"
 
@@ -37,10 +38,13 @@ void add_capabilities(oci::Process& process, const std::vector<std::string>& nam
 }
 
 oci::Process process_of(const Arguments& arguments, const oci::Config& config) {
-  if (std::string file = arguments.value("process"); !file.empty())
-    return oci::read_process(
-        file == "-" ? read_all(Fd(::dup(0)), "standard input") : read_file(file),
-        file == "-" ? "standard input" : file);
+  if (std::string file = arguments.value("process"); !file.empty()) {
+    oci::Process process =
+        oci::read_process(file == "-" ? read_all(Fd(::dup(0)), "standard input") : read_file(file),
+                          file == "-" ? "standard input" : file);
+    complete_exec_process(process, config);
+    return process;
+  }
   if (arguments.operands().size() < 2) throw Error("exec args cannot be empty");
   oci::Process process = config.process ? *config.process : oci::Process{};
   process.args.assign(arguments.operands().begin() + 1, arguments.operands().end());
@@ -90,7 +94,10 @@ Verb exec_verb() {
       .description =
           "Runs a process in the namespaces and the cgroup of a running container. "
           "Without --process it is like the container's own process but for what the "
-          "options change. Exits as the process did; 255 when it could not be run.",
+          "options change; capabilities, labels, limits, oom score, scheduling and I/O priority "
+          "that "
+          "the object of --process leaves out are the container's too. "
+          "Exits as the process did; 255 when it could not be run.",
       .options =
           {console_socket_option,
            pidfd_socket_option,

@@ -123,6 +123,18 @@ Plan make_plan(oci::Config config, const HostFacts& facts, const PlanOptions& op
   return plan;
 }
 
+void complete_exec_process(oci::Process& process, const oci::Config& container) {
+  if (!container.process) return;
+  const oci::Process& own = *container.process;
+  if (!process.capabilities) process.capabilities = own.capabilities;
+  if (process.apparmor_profile.empty()) process.apparmor_profile = own.apparmor_profile;
+  if (process.selinux_label.empty()) process.selinux_label = own.selinux_label;
+  if (process.rlimits.empty()) process.rlimits = own.rlimits;
+  if (!process.oom_score_adj) process.oom_score_adj = own.oom_score_adj;
+  if (!process.scheduler) process.scheduler = own.scheduler;
+  if (!process.io_priority) process.io_priority = own.io_priority;
+}
+
 ProcessPlan make_exec_process_plan(const oci::Process& process, const oci::Config& container,
                                    const HostFacts& facts, const ExecOptions& options) {
   Problems found;

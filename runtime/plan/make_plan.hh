@@ -41,6 +41,10 @@ struct ExecOptions {
   uint32_t preserve_fds = 0;
 };
 
+// A process of `exec --process` that leaves out its capabilities, labels, limits, oom score,
+// scheduling or I/O priority has the container's, as with runc: leaving out must not free it.
+void complete_exec_process(oci::Process& process, const oci::Config& container);
+
 // A further process for a container made from `container`: what belongs to the container and not
 // to one process (user namespace, personality, memory policy, annotations) comes from there.
 // Throws oci::FormatError.

@@ -197,6 +197,31 @@ TEST_CASE("process: lists of CPUs") {
   }
 }
 
+TEST_CASE("process: exec of a process that leaves things out has the container's") {
+  const oci::Config container = test_config(R"("process": {"args": ["sh"], "cwd": "/",
+      "capabilities": {"bounding": ["CAP_KILL"]}, "apparmorProfile": "p", "selinuxLabel": "l",
+      "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}], "oomScoreAdj": 7,
+      "scheduler": {"policy": "SCHED_BATCH"},
+      "ioPriority": {"class": "IOPRIO_CLASS_IDLE", "priority": 0}, "noNewPrivileges": true})");
+  oci::Process bare;
+  complete_exec_process(bare, container);
+  CHECK(bare.capabilities->bounding == std::vector<std::string>{"CAP_KILL"});
+  CHECK(bare.apparmor_profile == "p");
+  CHECK(bare.selinux_label == "l");
+  CHECK(bare.rlimits.size() == 1);
+  CHECK(bare.oom_score_adj == 7);
+  CHECK(bare.scheduler->policy == "SCHED_BATCH");
+  CHECK(bare.io_priority->io_class == "IOPRIO_CLASS_IDLE");
+  oci::Process own = bare;
+  own.capabilities.emplace();
+  own.apparmor_profile = "q";
+  own.oom_score_adj = 8;
+  complete_exec_process(own, container);
+  CHECK(own.capabilities->bounding.empty());
+  CHECK(own.apparmor_profile == "q");
+  CHECK(own.oom_score_adj == 8);
+}
+
 TEST_CASE("process: exec takes what belongs to the container from its config") {
   const oci::Config container = test_config(
       R"("linux": {"personality": {"domain": "LINUX32"}, "namespaces": [{"type": "user", "path": "/u"}]},

@@ -204,6 +204,11 @@ with open(process, 'w') as f:
                'cwd': '/etc', 'user': {'uid': 3, 'gid': 4}}, f)
 r = vessel('exec', '--process', process, id)
 check(r.out == 'y\n/etc\n3\n', 'exec --process', r)
+# What a process object leaves out is the container's; it must not be freer than the container.
+for capabilities, effective in ((None, '0000000020000020'), ({}, '0000000000000000')):
+    bare = {'args': ['grep', 'CapEff', '/proc/self/status'], 'env': ['PATH=/bin'], 'cwd': '/', 'capabilities': capabilities}
+    r = vessel('exec', '--process', '-', id, stdin=json.dumps(bare).encode())
+    check(r.out == 'CapEff:\t%s\n' % effective, 'exec --process with capabilities %s' % capabilities, r)
 pid_file = os.path.join(DIR, 'exec.pid')
 r = vessel('exec', '-d', '--pid-file', pid_file, id, 'sleep', '500')
 p = open(pid_file).read()
