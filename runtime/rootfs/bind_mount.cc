@@ -1,5 +1,8 @@
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <cerrno>
 
 #include "runtime/rootfs/mount_step.hh"
 #include "runtime/rootfs/rootfs.hh"
@@ -23,6 +26,29 @@ MountChange inherited_propagation(Propagation of_root) {
   return {0, 0, of_root == Propagation::rprivate ? uint64_t{MS_PRIVATE} : uint64_t{MS_SLAVE}, true};
 }
 
+// move_mount(2) says EINVAL where mount(2) said ENOTDIR, by which engines know the case.
+void refuse_other_kind(int source, int target, const std::string& name) {
+  struct stat from {
+  }, to{};
+  if (fstat(source, &from) < 0 || fstat(target, &to) < 0) return;
+  const bool directory = S_ISDIR(from.st_mode);
+  if (directory == S_ISDIR(to.st_mode)) return;
+  throw SysError("the source " + name +
+                     (directory ? " is a directory, but the destination is a file"
+                                : " is a file, but the destination is a directory"),
+                 ENOTDIR);
+}
+
+template <typename Attach>
+void attach_source(int source, int target, const BindMount& bind, Attach attach) {
+  try {
+    attach();
+  } catch (const SysError& e) {
+    if (e.code() == EINVAL) refuse_other_kind(source, target, bind.source);
+    throw;
+  }
+}
+
 }  // namespace
 
 std::vector<size_t> served_sources(const Plan& plan) {
@@ -37,7 +63,8 @@ void mount_bind(MountEnvironment& environment, const MountStep& step, size_t ind
   const bool served = is_served(environment.plan, step);
   if (Fd finished = served ? Fd() : try_clone_finished(step, bind)) {
     Fd target = open_bind_target(environment, step, finished.get());
-    attach(finished.get(), target.get());
+    attach_source(finished.get(), target.get(), bind,
+                  [&] { attach(finished.get(), target.get()); });
     environment.done.add(std::move(finished));
     environment.done.add(std::move(target));
     return;
@@ -47,7 +74,8 @@ void mount_bind(MountEnvironment& environment, const MountStep& step, size_t ind
   PendingChanges inherited;
   if (served && step.propagation == Propagation::none)
     inherited.apply(tree.get(), inherited_propagation(environment.plan.rootfs.propagation));
-  place(environment, tree.get(), target.get(), step, 0, !bind.recursive);
+  attach_source(tree.get(), target.get(), bind,
+                [&] { place(environment, tree.get(), target.get(), step, 0, !bind.recursive); });
   inherited.finish(tree.get(), environment);
   environment.done.add(std::move(tree));
   environment.done.add(std::move(target));
