@@ -136,7 +136,12 @@ class MountPlanner {
     const bool forced = foreign && !namespaces_.is_private(NamespaceKind::cgroup);
     if (forced) step_.attributes.set |= mount_attr_rdonly;
     if (forced) step_.attributes.clear &= ~mount_attr_rdonly;
-    step_.what = CgroupMount{options_.readonly || forced};
+    // "rro" is no more than "ro" here, which each mount of the tree gets once it is in its place.
+    const bool readonly =
+        options_.readonly || forced || (step_.recursive_attributes.set & mount_attr_rdonly) != 0;
+    if (readonly) step_.attributes.set |= mount_attr_rdonly;
+    step_.recursive_attributes.set &= ~mount_attr_rdonly;
+    step_.what = CgroupMount{readonly};
   }
 
   void filesystem() {
