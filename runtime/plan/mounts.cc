@@ -88,10 +88,13 @@ class MountPlanner {
     if (path.empty()) return problem("destination", "must not be empty");
     if (path[0] == '/') {
       step_.destination = path;
-      return;
+    } else {
+      warn("destination", "relative paths are deprecated, taken as relative to /");
+      step_.destination = "/" + path;
     }
-    warn("destination", "relative paths are deprecated, taken as relative to /");
-    step_.destination = "/" + path;
+    // It would lie on top of the root, where nothing inside looks.
+    if (!options_.remount && clean_absolute(path) == "/")
+      problem("destination", "is the root itself: that comes from root.path");
   }
 
   void id_mapping() {

@@ -232,6 +232,35 @@ TEST_CASE("mounts: id mappings") {
         Texts{"host: mounts[0].options: recursive options need Linux 5.12"});
 }
 
+TEST_CASE("mounts: what would lie on top of the root or restrict nothing") {
+  for (const char* root : {"/", ".", "/a/..", "//"}) {
+    CAPTURE(root);
+    const std::string destination = "{\"destination\": \"" + std::string(root) + "\", ";
+    CHECK(mount_plan(destination + R"("type": "tmpfs"})").problems ==
+          Texts{"mounts[0].destination: is the root itself: that comes from root.path"});
+    CHECK(mount_plan(destination + R"("options": ["remount", "bind", "ro"]})").problems.empty());
+  }
+  const auto paths = [](const char* member) {
+    return test_plan(R"("linux": {"namespaces": [{"type": "mount"}], )" + std::string(member) +
+                     "}");
+  };
+  CHECK(paths(R"("maskedPaths": ["/a", "/"])").problems ==
+        Texts{"linux.maskedPaths: the root itself cannot be masked"});
+  const TestPlan readonly = paths(R"("readonlyPaths": ["/./", "/a"])");
+  CHECK(readonly.problems.empty());
+  CHECK(readonly.plan.rootfs.readonly);
+  CHECK(readonly.plan.rootfs.readonly_paths == Texts{"/a"});
+  CHECK_FALSE(paths(R"("readonlyPaths": ["/a"])").plan.rootfs.readonly);
+}
+
+TEST_CASE("mounts: a cgroup tree that is read-only all the way is read-only") {
+  const MountStep s =
+      step(R"({"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["rro", "rnosuid"]})");
+  CHECK(std::get<CgroupMount>(s.what).readonly);
+  CHECK(s.attributes.set == mount_attr_rdonly);
+  CHECK(s.recursive_attributes.set == mount_attr_nosuid);
+}
+
 TEST_CASE("mounts: owners outside of a new user namespace") {
   constexpr const char* user = R"("linux": {"namespaces": [{"type": "user"}, {"type": "mount"}],
       "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}],

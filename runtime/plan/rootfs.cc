@@ -5,6 +5,12 @@ namespace vessel {
 
 namespace {
 
+// Without those that are the root itself: a mount on top of that would restrict nothing.
+std::vector<std::string> below_root(std::vector<std::string> paths) {
+  std::erase_if(paths, [](const std::string& path) { return clean_absolute(path) == "/"; });
+  return paths;
+}
+
 void check_paths(const std::vector<std::string>& paths, std::string_view member,
                  const PlanContext& context, const NamespacePlan& namespaces) {
   if (!paths.empty() && !namespaces.is_private(NamespaceKind::mount))
@@ -52,8 +58,11 @@ RootfsPlan plan_rootfs(const PlanContext& context, const NamespacePlan& namespac
   plan_devices(context, namespaces, plan);
   check_paths(context.linux_.masked_paths, "linux.maskedPaths", context, namespaces);
   check_paths(context.linux_.readonly_paths, "linux.readonlyPaths", context, namespaces);
-  plan.masked_paths = context.linux_.masked_paths;
-  plan.readonly_paths = context.linux_.readonly_paths;
+  plan.masked_paths = below_root(context.linux_.masked_paths);
+  if (plan.masked_paths.size() != context.linux_.masked_paths.size())
+    context.problems.config("linux.maskedPaths", "the root itself cannot be masked");
+  plan.readonly_paths = below_root(context.linux_.readonly_paths);
+  if (plan.readonly_paths.size() != context.linux_.readonly_paths.size()) plan.readonly = true;
   plan.bind_console = context.config.process && context.config.process->terminal;
   if (context.facts.selinux) plan.mount_label = context.linux_.mount_label;
   return plan;

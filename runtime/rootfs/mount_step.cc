@@ -25,6 +25,15 @@ void refuse_procfs(int target, const std::string& destination) {
                 " into a proc file system");
 }
 
+// A mount there would be hidden: processes inside start from the root below it.
+void refuse_root(int target, int root, const std::string& destination) {
+  struct stat at {
+  }, top{};
+  if (fstat(target, &at) == 0 && fstat(root, &top) == 0 && at.st_dev == top.st_dev &&
+      at.st_ino == top.st_ino)
+    throw Error("a symbolic link in the root leads from " + destination + " to the root itself");
+}
+
 // Most destinations have no link on the way, and then one call settles it. An empty result means
 // that nothing is there yet.
 Fd find_target(int root, const MountStep& step, int flags) {
@@ -38,6 +47,7 @@ Fd find_target(int root, const MountStep& step, int flags) {
     target = try_resolve_in_root(root, step.destination, flags);
     if (target) {
       refuse_procfs(target.get(), step.destination);
+      if (!step.remount) refuse_root(target.get(), root, step.destination);
       return target;
     }
   }
