@@ -2,6 +2,7 @@
 // Does not own: the mount they belong to (mounts.cc).
 #pragma once
 
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,6 +43,13 @@ struct MountOptions {
 // Options count in order, later ones against earlier ones. Names that are neither the spec's nor
 // mount(8)'s go to the file system (config.md "Linux mount options").
 MountOptions parse_mount_options(const std::vector<std::string>& options);
+
+// The value of crun's option "idmap=uids=0-1-10#10-11-10;gids=@0-100-10", which podman passes on
+// from --volume: ids of the file system, ids of the host, count; behind "@" the second are the
+// container's (`uid_map`, `gid_map`). The error says what is wrong and what would be right.
+std::expected<MountIdmap, std::string> parse_idmap_option(
+    std::string_view value, const std::vector<oci::IdMapping>& uid_map,
+    const std::vector<oci::IdMapping>& gid_map);
 
 std::optional<Propagation> parse_propagation(std::string_view name);
 std::string_view propagation_name(Propagation propagation);

@@ -97,7 +97,28 @@ class MountPlanner {
       problem("destination", "is the root itself: that comes from root.path");
   }
 
+  // crun's form of what the fields uidMappings and gidMappings say.
+  void idmap_option() {
+    for (auto& [key, value] : options_.data) {
+      if ((key != "idmap" && key != "ridmap") || !value) continue;
+      needs_kernel("options", 5, 12, "id-mapped mounts need");
+      auto idmap = parse_idmap_option(*value, namespaces_.uid_mappings, namespaces_.gid_mappings);
+      if (!idmap) {
+        problem("options", idmap.error());
+      } else {
+        check_id_mappings(idmap->uid, at("mounts", index_, "options"), context_.problems);
+        check_id_mappings(idmap->gid, at("mounts", index_, "options"), context_.problems);
+        idmap->recursive = key == "ridmap";
+        step_.idmap = std::move(*idmap);
+      }
+    }
+    std::erase_if(options_.data, [](const auto& option) {
+      return (option.first == "idmap" || option.first == "ridmap") && option.second;
+    });
+  }
+
   void id_mapping() {
+    idmap_option();
     const bool own = !mount_.uid_mappings.empty() || !mount_.gid_mappings.empty();
     if (!own && !options_.idmap) return;
     needs_kernel(own ? "uidMappings" : "options", 5, 12, "id-mapped mounts need");

@@ -232,6 +232,40 @@ TEST_CASE("mounts: id mappings") {
         Texts{"host: mounts[0].options: recursive options need Linux 5.12"});
 }
 
+TEST_CASE("mounts: id mappings in the option") {
+  const auto bind = [](const std::string& option, const char* linux_ = mount_ns) {
+    return mount_plan(
+        R"({"destination": "/d", "source": "/a", "options": ["rbind", ")" + option + "\"]}",
+        test_host(), linux_);
+  };
+  const TestPlan t = bind("idmap=uids=0-1-10#20-40-5;gids=0-100-10");
+  CHECK(t.problems.empty());
+  CHECK(t.plan.warnings.empty());
+  const MountIdmap& idmap = t.plan.rootfs.mounts.at(0).idmap.value();
+  CHECK(idmap.uid == std::vector<oci::IdMapping>{{0, 1, 10}, {20, 40, 5}});
+  CHECK(idmap.gid == std::vector<oci::IdMapping>{{0, 100, 10}});
+  CHECK_FALSE(idmap.recursive);
+  CHECK(bind("ridmap=uids=0-1-1;gids=0-1-1").plan.rootfs.mounts.at(0).idmap->recursive);
+
+  constexpr const char* user = R"("linux": {"namespaces": [{"type": "user"}, {"type": "mount"}],
+      "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1},
+                      {"containerID": 1, "hostID": 5000, "size": 10}],
+      "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}]})";
+  const TestPlan relative = bind("idmap=uids=@7-3-8;gids=@0-0-1", user);
+  CHECK(relative.problems.empty());
+  CHECK(relative.plan.rootfs.mounts.at(0).idmap->uid == std::vector<oci::IdMapping>{{7, 5002, 8}});
+  CHECK(relative.plan.rootfs.mounts.at(0).idmap->gid == std::vector<oci::IdMapping>{{0, 1000, 1}});
+  CHECK(bind("idmap=uids=@0-0-2;gids=@0-0-1", user).problems ==
+        Texts{"mounts[0].options: idmap: @0-0-2 is not in one range of the container's user "
+              "namespace"});
+  for (const char* bad : {"idmap=", "idmap=uids=0-1-10", "idmap=x", "idmap=uids=0-1;gids=0-1-1",
+                          "idmap=uids=0-1-1;gids=0-1-4294967296", "idmap=uids=0-1-1#;gids=0-1-1",
+                          "idmap=uids=0-1-0;gids=0-1-1", "idmap=uids=-1-1-1;gids=0-1-1"}) {
+    CAPTURE(bad);
+    CHECK(bind(bad).problems.size() == 1);
+  }
+}
+
 TEST_CASE("mounts: what would lie on top of the root or restrict nothing") {
   for (const char* root : {"/", ".", "/a/..", "//"}) {
     CAPTURE(root);
