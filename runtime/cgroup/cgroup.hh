@@ -17,6 +17,7 @@
 #include "runtime/cgroup/stats.hh"
 #include "runtime/host/facts.hh"
 #include "runtime/plan/plan.hh"
+#include "runtime/sys/error.hh"
 #include "runtime/sys/fd.hh"
 
 namespace vessel {
@@ -24,6 +25,12 @@ namespace vessel {
 // Where a process is, as /proc/PID/cgroup has it: controllers as the kernel lists them ("" for v2)
 // -> path from the root of that hierarchy.
 using ProcessCgroups = std::map<std::string, std::string>;
+
+// A new container's cgroup is there already and has processes.
+class CgroupInUse : public Error {
+ public:
+  using Error::Error;
+};
 
 // What the state file keeps of a cgroup, enough for Cgroup::open.
 struct CgroupRecord {

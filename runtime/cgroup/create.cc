@@ -41,8 +41,8 @@ void check_owner(const std::string& dir, bool v2, std::string_view id) {
 void check_unused(const std::string& dir, bool v2, std::string_view id) {
   check_owner(dir, v2, id);
   if (size_t count = pids_below(dir).size())
-    throw Error("cgroup " + dir + " is not empty: " + std::to_string(count) +
-                " process(es) found in it");
+    throw CgroupInUse("cgroup " + dir + " is not empty: " + std::to_string(count) +
+                      " process(es) found in it");
   auto frozen = try_read_cgroup(dir, v2 ? "cgroup.freeze" : "freezer.state");
   if (frozen && (trim(*frozen) == "1" || trim(*frozen) == "FROZEN"))
     throw Error("cgroup " + dir + " is frozen");

@@ -13,7 +13,8 @@ namespace {
 
 // A creator that died between making the cgroup and writing the first state: made again from the
 // config, which adopts what is there, it is known and can be removed. Nothing lives in it yet.
-Cgroup recover_cgroup(const Container& c) {
+// Where a record was lost (`unreadable`) something may: gone from the list, nothing would find it.
+Cgroup recover_cgroup(const Container& c, bool unreadable) {
   try {
     PlanOptions options;
     options.id = c.dir.id();
@@ -24,17 +25,22 @@ Cgroup recover_cgroup(const Container& c) {
     return Cgroup::create(try_plan(std::move(config), facts, options, problems).cgroup, options.id,
                           facts, c.record.creator_cgroups);
   } catch (const std::exception& e) {
+    if (unreadable && dynamic_cast<const CgroupInUse*>(&e))
+      throw Error(std::string(e.what()) +
+                  ", which may be the container's: end them and delete again");
     log::write(log::Level::warning, "find the cgroup of " + c.dir.id() + ": " + e.what());
     return Cgroup();
   }
 }
 
 // A state file that cannot be read must not make a container impossible to delete.
-Container open_for_delete(const std::string& root, const std::string& id, bool force) {
+Container open_for_delete(const std::string& root, const std::string& id, bool force,
+                          bool& unreadable) {
   try {
     return open_container(root, id, false);
   } catch (const oci::FormatError& e) {
     if (!force) throw;
+    unreadable = true;
     log::write(log::Level::warning, e.what());
     Container c{StateDir::open(root, id), {}, Fd(), Status::stopped};
     c.record.id = id;
@@ -47,14 +53,15 @@ Container open_for_delete(const std::string& root, const std::string& id, bool f
 namespace {
 
 void delete_existing(const std::string& root, const std::string& id, bool force) {
-  Container c = open_for_delete(root, id, force);
+  bool unreadable = false;
+  Container c = open_for_delete(root, id, force, unreadable);
   bool gone_or_waiting = c.status == Status::stopped || c.status == Status::created;
   if (!force && !gone_or_waiting) {
     Status shown = status_of(c.dir, c.record, bool(c.init));
     throw Error("cannot delete container " + id + " that is not stopped: " + name_of(shown));
   }
   bool unrecorded = c.record.created.empty() || !c.record.creator_cgroups.empty();
-  Cgroup cgroup = unrecorded ? recover_cgroup(c) : Cgroup::open(c.record.cgroup);
+  Cgroup cgroup = unrecorded ? recover_cgroup(c, unreadable) : Cgroup::open(c.record.cgroup);
   destroy_container(c.dir, c.record, cgroup, c.init);
 }
 

@@ -192,5 +192,22 @@ for content in (None, '', '{', '{"format":99}'):
     r = vessel('delete', '--force', id)
     check(r.code == 0 and not os.path.exists(os.path.join(ROOT, id)),
           'delete --force with the state file %r' % content, r)
+# A record that was lost while the container runs: forgotten, nothing would find its processes.
+id = name()
+vessel('run', '-d', '--bundle', b, id)
+file = os.path.join(ROOT, id, 'state.json')
+pid = json.load(open(file))['pid']
+with open(file, 'w') as f:
+    f.write('{"format":1,')
+r = vessel('delete', '--force', id)
+check(r.code == 1 and '1 process(es) found in it' in r.err and 'end them and delete again' in r.err and
+      os.path.exists(file) and os.path.exists('/proc/%d' % pid), 'delete --force does not forget what still runs', r)
+os.kill(pid, signal.SIGKILL)
+for _ in range(100):
+    r = vessel('delete', '--force', id)
+    if r.code == 0:
+        break
+    time.sleep(0.02)
+check(r.code == 0 and not os.path.exists(file), 'delete --force once its processes have ended', r)
 check(left_over() + processes() + mounts() == [], 'nothing is left', left_over())
 done()
