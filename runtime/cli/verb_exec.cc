@@ -95,8 +95,7 @@ Verb exec_verb() {
           "Runs a process in the namespaces and the cgroup of a running container. "
           "Without --process it is like the container's own process but for what the "
           "options change; capabilities, labels, limits, oom score, scheduling and I/O priority "
-          "that "
-          "the object of --process leaves out are the container's too. "
+          "that the object of --process leaves out are the container's too. "
           "Exits as the process did; 255 when it could not be run.",
       .options =
           {console_socket_option,
