@@ -60,12 +60,34 @@ void v2(const oci::MemoryLimits& m, WriteBuilder& to) {
     to.unsupported(memory_path("swappiness"), "swappiness per cgroup in cgroup v2");
 }
 
+// The kernel wants the limit never above that of memory and swap, and says no more than EINVAL.
+// What is not given stays as it is.
+void check_v1_order(int64_t limit, int64_t swap, std::string_view limit_file,
+                    std::string_view swap_file, WriteBuilder& to) {
+  if (limit == 0 && swap == 0) return;
+  const auto value = [&](int64_t given, std::string_view file) -> uint64_t {
+    if (given != 0) return given < 0 ? UINT64_MAX : static_cast<uint64_t>(given);
+    const auto text = to.view.fresh ? std::nullopt : to.current("memory", file);
+    const auto now = text ? parse_counter(*text) : std::nullopt;
+    return now.value_or(file == limit_file ? 0 : UINT64_MAX);
+  };
+  const uint64_t memory = value(limit, limit_file), both = value(swap, swap_file);
+  if (memory <= both) return;
+  const bool raised = limit != 0;
+  throw Error(memory_path(raised ? "limit" : "swap") + ": " +
+              std::to_string(raised ? limit : swap) + (raised ? " is above " : " is below ") +
+              std::to_string(raised ? both : memory) +
+              (raised ? ", the limit of memory and swap together (swap): raise that too"
+                      : ", the limit of memory, which it includes: lower that too"));
+}
+
 void v1(const oci::MemoryLimits& m, WriteBuilder& to) {
   constexpr std::string_view limit_file = "memory.limit_in_bytes";
   constexpr std::string_view swap_file = "memory.memsw.limit_in_bytes";
   int64_t limit = m.limit.value_or(0), swap = m.swap.value_or(0);
   bool swap_implied = limit == -1 && swap == 0;
   if (swap_implied) swap = -1;
+  check_v1_order(limit, swap, limit_file, swap_file, to);
   auto put_limit = [&] {
     if (limit != 0) to.put("memory", limit_file, std::to_string(limit), memory_path("limit"));
   };

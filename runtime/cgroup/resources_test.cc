@@ -177,6 +177,23 @@ TEST_CASE("memory") {
     CHECK(lines(r, running) ==
           Lines{"memory.limit_in_bytes 1000", "memory.memsw.limit_in_bytes 3000"});
   }
+  SUBCASE("v1: the limit above that of memory and swap is told so") {
+    const auto refused = [&](int64_t limit, int64_t swap, bool fresh, const char* text) {
+      r.memory = oci::MemoryLimits{};
+      r.memory->limit = limit;
+      r.memory->swap = swap;
+      Host host = v1;
+      host.fresh = fresh;
+      host.files["memory.limit_in_bytes"] = "500\n";
+      host.files["memory.memsw.limit_in_bytes"] = "800\n";
+      CAPTURE(text);
+      CHECK_THROWS_WITH_AS(lines(r, host), doctest::Contains(text), Error);
+    };
+    refused(1000, 0, false, "memory.limit: 1000 is above 800, the limit of memory and swap");
+    refused(0, 400, false, "memory.swap: 400 is below 500, the limit of memory, which it includes");
+    refused(1000, 900, false, "memory.limit: 1000 is above 900");
+    refused(1000, 900, true, "memory.limit: 1000 is above 900");
+  }
   SUBCASE("unlimited") {
     r.memory = oci::MemoryLimits{};
     r.memory->limit = -1;

@@ -63,6 +63,13 @@ for flags, controller, v1, v1_want, v2, v2_want in UPDATES:
     after, want = cgroup_file(controller, v1, v2), v2_want if V2 else v1_want
     check(r.code == 0 and (after == want if want else after != '' and (after != before or flags[1] == '-1')),
           what, (r, before, after, want))
+vessel('update', '--memory', '32m', '--memory-swap', '48m', id)
+r = vessel('update', '--memory', '64m', id)
+if V2:
+    check(r.code == 0, 'update --memory alone', r)
+else:
+    check(r.code == 1 and 'linux.resources.memory.limit: 67108864 is above 50331648' in r.err and 'raise that too' in r.err,
+          'update --memory above the limit of memory and swap', r)
 r = vessel('update', '--resources=-', id, stdin=b'{"pids": {"limit": 78}}')
 check(r.code == 0 and cgroup_file('pids', 'pids.max', 'pids.max') == '78', 'update --resources=-', r)
 for flags in (['--kernel-memory', '1m'], ['--kernel-memory-tcp', '1m']):
