@@ -235,6 +235,11 @@ bool TarReader::decode_whiteout(Entry& entry) const {
   return true;
 }
 
+bool TarReader::begins(std::string_view first_block) {
+  const std::string header(first_block);
+  return header.size() == block && !all_zero(header) && checksum_matches(header);
+}
+
 std::optional<Entry> TarReader::next() {
   skip(remaining_ + padding_);
   remaining_ = padding_ = 0;

@@ -22,6 +22,8 @@ class TarReader {
   // leading "/" and "./" and of trailing and double slashes; one with a ".." component, a NUL or
   // more than 4095 bytes is an Error.
   std::optional<Entry> next();
+  // Whether a file that begins so is a tar with anything in it, even one that next() refuses.
+  static bool begins(std::string_view first_block);
   // Content of the current file; 0 at its end.
   size_t read(std::span<std::byte> data);
   // Offset of the current entry's content in the tar stream, bytes.

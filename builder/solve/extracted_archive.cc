@@ -2,6 +2,9 @@
 
 #include <fcntl.h>
 
+#include <span>
+#include <string>
+
 #include "builder/layer/apply.hh"
 #include "builder/layer/decompress.hh"
 #include "builder/layer/tar_reader.hh"
@@ -16,10 +19,12 @@ bool is_archive(const Context& context, const ContextEntry& file) {
   FdSource raw(fd.get());
   try {
     const auto plain = decompress(raw);
-    TarReader tar(*plain, TarReader::Whiteouts::literal);
-    return tar.next().has_value();
+    std::string block(512, '\0');
+    block.resize(read_full(*plain, std::as_writable_bytes(std::span(block))));
+    // What has a good header and bad paths is an archive all the same, and its error is told.
+    return TarReader::begins(block);
   } catch (const Error&) {
-    return false;  // no archive, or one that nothing can read: copied as it is
+    return false;  // no archive, or a compression that nothing can read: copied as it is
   }
 }
 
