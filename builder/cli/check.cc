@@ -6,6 +6,7 @@
 #include "builder/cli/output.hh"
 #include "builder/cli/verb.hh"
 #include "builder/dockerfile/file.hh"
+#include "builder/solve/ignore_rule.hh"
 #include "builder/stage/lint.hh"
 #include "builder/store/image.hh"
 #include "builder/sys/file.hh"
@@ -90,15 +91,13 @@ std::unique_ptr<Store> try_open_store(const std::string& directory) {
 int check(const Arguments& arguments) {
   CheckedFiles files = read_files(arguments);
   const dockerfile::Dockerfile file = dockerfile::parse_dockerfile(std::move(files.source));
-  std::optional<dockerfile::IgnoreMatcher> ignore;
-  if (files.ignore) ignore.emplace(dockerfile::read_ignore_file(*files.ignore));
+  const auto ignore = solve::matcher_of(files.ignore);
   const stage::Inputs inputs = inputs_of(arguments);
   const auto store = try_open_store(Store::default_directory(arguments.text("store")));
   const auto base_config = [&](const stage::Origin& origin) {
     return store ? try_known_config(*store, origin, inputs.target_platform) : std::nullopt;
   };
-  const stage::LintResult result =
-      stage::lint(file, inputs, base_config, ignore ? &*ignore : nullptr);
+  const stage::LintResult result = stage::lint(file, inputs, base_config, ignore.get());
 
   if (arguments.text("format") == "json") {
     print(stage::lint_json(file.source, result));

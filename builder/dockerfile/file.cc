@@ -8,6 +8,21 @@
 
 namespace kiln::dockerfile {
 
+namespace {
+
+// A NUL is in no text but one of two bytes a character, as some editors and shells of Windows write
+// it, and no command or variable can hold it.
+void check_encoding(const Source& source) {
+  const std::string_view text = source.text();
+  const size_t nul = text.find('\0');
+  if (nul == std::string_view::npos) return;
+  const bool wide = text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+  throw DockerfileError(source, source.range(nul, nul + 1),
+                        wide ? "the file is UTF-16: save it as UTF-8" : "a NUL character");
+}
+
+}  // namespace
+
 Instruction parse_instruction(const Node& node, const Source& source) {
   try {
     return {node.keyword, std::string(trim(node.original)), node.range, node.comments,
@@ -23,6 +38,7 @@ Instruction parse_instruction(const Node& node, const Source& source) {
 }
 
 Dockerfile parse_dockerfile(Source source) {
+  check_encoding(source);
   Tree tree = parse_tree(source);
   std::vector<Instruction> instructions;
   instructions.reserve(tree.nodes.size());

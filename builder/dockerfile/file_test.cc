@@ -190,6 +190,21 @@ TEST_CASE("exactly the listed instructions expand") {
   CHECK(std::get<Workdir>(after("WORKDIR w")).path == "<w>");
 }
 
+TEST_CASE("what is no text") {
+  const auto refused = [](std::string text) {
+    try {
+      parse_dockerfile({"Dockerfile", std::move(text)});
+    } catch (const DockerfileError& error) {
+      return error.message();
+    }
+    return std::string("nothing");
+  };
+  using namespace std::string_literals;
+  CHECK(refused("FROM a\nRUN b\0c\n"s) == "Dockerfile:2: a NUL character");
+  CHECK(refused("\xff\xfe"s + "F\0R\0"s) == "Dockerfile:1: the file is UTF-16: save it as UTF-8");
+  CHECK(refused("FROM a\nRUN []\n") == "Dockerfile:2: RUN [] names no command");
+}
+
 TEST_CASE("quantities") {
   CHECK(parse_duration("1m") == 60s);
   CHECK(parse_duration("0") == 0s);

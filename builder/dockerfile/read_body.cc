@@ -83,6 +83,7 @@ InstructionBody read_from(const Node& node) {
 InstructionBody read_run(const Node& node) {
   const Flags flags(node.flags, {{"mount", Kind::list}, {"network"}, {"security"}});
   Run run;
+  if (node.json && node.arguments.empty()) throw Complaint("RUN [] names no command", "[");
   run.command = command_line(node);
   run.heredocs = node.heredocs;
   run.mount_options = flags.list("mount");

@@ -1,13 +1,19 @@
 #include "builder/solve/ignore_rule.hh"
 
+#include "builder/sys/error.hh"
+
 namespace kiln::solve {
 
 std::shared_ptr<const dockerfile::IgnoreMatcher> matcher_of(
     const std::optional<std::string>& text) {
   if (!text) return nullptr;
-  const auto matcher =
-      std::make_shared<dockerfile::IgnoreMatcher>(dockerfile::read_ignore_file(*text));
-  return matcher->empty() ? nullptr : matcher;
+  try {
+    const auto matcher =
+        std::make_shared<dockerfile::IgnoreMatcher>(dockerfile::read_ignore_file(*text));
+    return matcher->empty() ? nullptr : matcher;
+  } catch (Error& error) {
+    throw error.prepend("ignore file (.dockerignore)");
+  }
 }
 
 IgnoreRule rule_of(const std::shared_ptr<const dockerfile::IgnoreMatcher>& matcher) {

@@ -11,7 +11,7 @@
 
 namespace kiln::solve {
 
-// Null for no text, and for one without patterns.
+// Null for no text, and for one without patterns. Error: a malformed pattern.
 std::shared_ptr<const dockerfile::IgnoreMatcher> matcher_of(const std::optional<std::string>& text);
 
 // What is excluded is skipped, but for directories that may hold an exception.

@@ -98,8 +98,17 @@ void Graph::add_stage(const Instruction& instruction) {
   stage.range = instruction.range;
   stage.from_text = instruction.original;
 
-  const std::string base = dockerfile::expand_word(from.base, globals_.lookup(), options).text;
-  if (base.empty()) fail(instruction.range, "base name (" + from.base + ") should not be blank");
+  const dockerfile::Expanded expanded =
+      dockerfile::expand_word(from.base, globals_.lookup(), options);
+  const std::string& base = expanded.text;
+  if (base.empty()) {
+    std::string hint;
+    if (!expanded.unmatched.empty())
+      hint = *expanded.unmatched.begin() +
+             " has no value: FROM sees --build-arg and the defaults of the ARGs in front of the "
+             "first FROM";
+    fail(instruction.range, "base name (" + from.base + ") should not be blank", std::move(hint));
+  }
   if (!from.platform.empty()) {
     const std::string text =
         dockerfile::expand_word(from.platform, globals_.lookup(), options).text;
@@ -134,9 +143,12 @@ Origin Graph::copy_origin(const std::string& name, size_t stage, const SourceRan
   std::optional<size_t> found = find_stage(name, stage);
   if (!found) found = find_stage(name, count);
   if (const auto number = as_number(name); !found && number) {
-    if (*number >= count) fail(range, "invalid stage index " + name);
+    if (*number >= count)
+      fail(range, "invalid stage index " + name,
+           "the stages are numbered from 0 to " + std::to_string(count - 1));
     found = *number;
   }
+  if (found && *found == stage) fail(range, "cannot copy from stage '" + name + "' into itself");
   if (found && *found >= stage) {
     fail(range, "cannot copy from stage '" + name + "': it needs to be defined before stage '" +
                     stages_[stage].label() + "'");

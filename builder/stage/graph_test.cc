@@ -89,7 +89,8 @@ TEST_CASE("what a graph refuses") {
   CHECK(refusal("FROM $x\n") == "Dockerfile:1: base name ($x) should not be blank");
   CHECK(refusal("FROM a AS x\nCOPY --from=y /a /b\nFROM b AS y\n") ==
         "Dockerfile:2: cannot copy from stage 'y': it needs to be defined before stage 'x'");
-  CHECK(refusal("FROM a AS x\nCOPY --from=x /a /b\n").starts_with("Dockerfile:2: cannot copy"));
+  CHECK(refusal("FROM a AS x\nCOPY --from=x /a /b\n") ==
+        "Dockerfile:2: cannot copy from stage 'x' into itself");
   CHECK(refusal("FROM a\nCOPY --from=7 /a /b\n") == "Dockerfile:2: invalid stage index 7");
   CHECK(refusal("FROM a\nARG v=x\nCOPY --from=$v /a /b\n") ==
         "Dockerfile:3: variable expansion is not supported for --from");

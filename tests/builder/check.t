@@ -58,6 +58,13 @@ with tempfile.TemporaryDirectory() as top:
     point(rules('-f', '-', ctx, stdin=b'FROM a:1\nUSER 1\nCOPY a.log /\n') == (1, ['CopyIgnoredFile']),
           '--file - with a context')
 
+    write(f'{top}/bad/Dockerfile', GOOD)
+    write(f'{top}/bad/.dockerignore', 'a[\n')
+    for verb in (['check'], ['build', '--check', '--store', f'{top}/unused']):
+        code, out, err = kiln(*verb, f'{top}/bad')
+        point(code == 1 and 'ignore file (.dockerignore): a[: syntax error in pattern' in err,
+              f'{verb[0]}: a malformed pattern names its file', out + err)
+
     # A link out of the context is not followed: neither as Dockerfile nor as ignore file.
     write(f'{top}/outside/.dockerignore', '*.log\n')
     evil = f'{top}/evil'
