@@ -82,7 +82,7 @@ void StageRun::copy_files(const stage::Step& step, size_t index, const dockerfil
   job.files = copy.files;
   job.chown = copy.chown;
   job.chmod = copy.chmod;
-  job.link = copy.link;
+  job.link = copy.link && copy.chmod.empty();  // as BuildKit: see add_files
   job.excludes = copy.excludes;
   if (!copy.sources.empty()) job.origin = step.origins.at(0);
   copy_job(step, index, std::move(job));
@@ -108,7 +108,9 @@ void StageRun::add_files(const stage::Step& step, size_t index, const dockerfile
   job.files = add.files;
   job.chown = add.chown;
   job.chmod = add.chmod;
-  job.link = add.link;
+  // A layer of its own lists the directories on the way; they would get the mode as well, and 0644
+  // make a directory of the base one that nobody can enter. So BuildKit links nothing with a mode.
+  job.link = add.link && add.chmod.empty();
   job.excludes = add.excludes;
   if (!job.request.sources.empty())
     job.origin = step.origins.empty() ? stage::Origin{stage::Origin::Kind::context, 0, "", {}}
@@ -292,6 +294,16 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
   rewrite.xattrs = tree.image || services_.request.preserve_xattrs;
   const int64_t now = epoch.value_or(time(nullptr));
 
+  // A number is the mode of the directories that have to be made as well; a change ("u=rw,go=r") is
+  // one of what is copied, and might leave a directory that nobody can enter. What an archive is
+  // extracted into is neither. As BuildKit has it.
+  const auto extracted = [&](const CopyItem& item) {
+    return !item.directory && job.request.unpack && is_archive(*open.context, item.file);
+  };
+  const bool numbered = attributes.mode && attributes.mode->absolute() &&
+                        (plan.items.empty() || !extracted(plan.items.front()));
+  const uint32_t made_mode = numbered ? attributes.mode->apply(0755, true) : 0755;
+
   CopyLayer layer;
   for (const CopyPlan::NewDirectory& d : plan.new_directories) {
     Entry entry;
@@ -301,8 +313,9 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
     entry.link.clear();
     entry.size = 0;
     if (!d.like) {
-      entry.mode = attributes.mode ? attributes.mode->apply(0755, true) : 0755;
-      entry.mtime = now;
+      entry.mode = made_mode;
+      // Files of a stage keep their times; those of a context have the epoch's, if there is one.
+      entry.mtime = d.mtime ? rewrite.mtime.value_or(*d.mtime) : now;
     }
     if (!d.like || attributes.owner || !tree.image) {
       entry.uid = rewrite.uid.value_or(0);
@@ -315,35 +328,39 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
   Entry made;  // a directory that no source is the model of
   made.path = plan.destination;
   made.type = FileType::directory;
-  made.mode = attributes.mode ? attributes.mode->apply(0755, true) : 0755;
+  made.mode = made_mode;
   made.uid = attributes.owner ? attributes.owner->uid : 0;
   made.gid = attributes.owner ? attributes.owner->gid : 0;
   made.mtime = now;
-  const auto need_destination = [&] {
-    if (!plan.destination.empty() && !base.lookup(plan.destination)) layer.add_directory(made);
+  const auto need_destination = [&](const Entry& as) {
+    if (plan.destination.empty()) return;
+    const auto there = base.lookup(plan.destination);
+    if (!there) layer.add_directory(as);
+    if (there && there->type != FileType::directory)
+      throw Error("/" + plan.destination +
+                  " is a file in the image; an archive or a repository needs a directory");
   };
   std::vector<std::unique_ptr<ExtractedArchive>> archives;
   const auto extract_into = [&](const Context& from, const ContextEntry& file,
                                 const std::string& destination) {
     archives.push_back(std::make_unique<ExtractedArchive>(services_.work.path(), from, file));
     const Context& tar = archives.back()->tree();
-    need_destination();
+    Entry parent = made;
+    parent.mode = 0755;
+    need_destination(parent);
     // An archive brings its own owners and times (Dockerfile reference, "ADD").
     CopyRewrite own = {std::nullopt, std::nullopt, {}, {}, epoch, true};
     if (attributes.owner) {
       own.uid = attributes.owner->uid;
       own.gid = attributes.owner->gid;
     }
-    std::vector<ContextEntry> entries = tar.walk("");
-    if (attributes.mode) change_modes(entries, *attributes.mode);
-    layer.add_archive(tar, std::move(entries), archives.back()->listed(), destination, own, base,
-                      made);
+    layer.add_archive(tar, tar.walk(""), archives.back()->listed(), destination, own, base, parent);
   };
   for (const CopyItem& item : plan.items) {
     if (item.directory)
       layer.add_borrowed_tree(*open.context, item.source, item.entries, item.destination, rewrite,
                               item.destination_exists);
-    else if (job.request.unpack && is_archive(*open.context, item.file))
+    else if (extracted(item))
       extract_into(*open.context, item.file, plan.destination);
     else
       layer.add_file(*open.context, item.file, item.destination, rewrite);
@@ -367,7 +384,7 @@ Layers::PackedCopy StageRun::pack_copy_job(const CopyJob& job, CopyPlan& plan,
   for (size_t i = 0; i < fetched.size(); ++i) {
     FetchedSource& f = fetched[i];
     if (f.directory) {
-      need_destination();
+      need_destination(made);
       std::vector<ContextEntry> entries = f.context->walk("");
       if (job.request.exclude)
         std::erase_if(entries, [&](const ContextEntry& e) {

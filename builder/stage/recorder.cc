@@ -70,6 +70,7 @@ void State::Recorder::operator()(dockerfile::Run& run) const {
 void State::Recorder::operator()(dockerfile::Copy& copy) const {
   std::string text = "COPY ";
   if (!copy.from.empty()) text.append("--from=").append(copy.from).append(" ");
+  if (copy.parents) text += "--parents ";
   if (!copy.chown.empty()) text.append("--chown=").append(copy.chown).append(" ");
   if (!copy.chmod.empty()) text.append("--chmod=").append(copy.chmod).append(" ");
   state.add_history(text + joined(copied(copy)), true);

@@ -1,6 +1,7 @@
 #include "builder/steps/copy_plan.hh"
 
 #include <algorithm>
+#include <ranges>
 #include <set>
 
 #include "builder/dockerfile/ignore.hh"
@@ -90,6 +91,7 @@ class Planner {
   [[noreturn]] void missing(const std::string& source) const {
     std::string message = source + ": not found in " + std::string(what_);
     if (tree_.hidden(clean(source))) message += ": .dockerignore hides it";
+    if (source.starts_with("--")) message += " (flags stand in front of the sources)";
     throw Error(message);
   }
 
@@ -102,7 +104,18 @@ class Planner {
         throw Error("/" + path + " is a file in the image, not a directory");
       return;
     }
-    plan_.new_directories.push_back({path, std::move(like)});
+    plan_.new_directories.push_back({path, std::move(like), {}});
+  }
+
+  // A directory whose contents are copied is not copied itself (Dockerfile reference, "Copying from
+  // the build context"): the destination is a directory like any parent, whoever owns the source
+  // and whatever its mode is; as BuildKit has it, its time alone is the source's.
+  void make_destination(const ContextEntry& source) {
+    need_directory(target_);
+    if (source.entry.path.empty()) return;  // the root of a context or image has no time to give
+    const auto made =
+        std::ranges::find(plan_.new_directories, target_, &CopyPlan::NewDirectory::path);
+    if (made != plan_.new_directories.end()) made->mtime = source.entry.mtime;
   }
 
   void add(const std::string& path) {
@@ -113,14 +126,11 @@ class Planner {
     item.directory = entry->entry.type == FileType::directory;
     if (item.directory) {
       item.destination = target_;
-      item.destination_exists = is_directory_;
+      item.destination_exists = true;  // or is made
       if (exists_ && !is_directory_)
         throw Error("cannot copy a directory over the file /" + target_);
       item.entries = walk(item.source);
-      need_directory(parent(target_));
-      // Its attributes come from the source, unless something else made it before.
-      if (!is_directory_ && made_.insert(target_).second && item.source.empty())
-        plan_.new_directories.push_back({target_, std::nullopt});
+      if (!is_directory_) make_destination(*entry);
     } else {
       const std::string name(base_name(path));
       // --exclude also takes out what a wildcard brought in at the top.
@@ -140,7 +150,7 @@ class Planner {
       check_place(item.destination, false);
       return;
     }
-    if (!item.destination_exists) return;
+    if (!base_.lookup(item.destination) && !item.destination.empty()) return;
     std::string absent;  // a directory that the base lacks has nothing below it either
     for (const ContextEntry& e : item.entries) {
       std::string_view rest = e.entry.path;
@@ -169,14 +179,24 @@ class Planner {
   std::vector<ContextEntry> walk(const std::string& directory) const {
     std::vector<ContextEntry> entries = tree_.walk(directory);
     if (!request_.exclude) return entries;
-    std::erase_if(entries, [&](const ContextEntry& e) {
+    const auto excluded = [&](const ContextEntry& e) {
       std::string_view relative = e.entry.path;
       relative.remove_prefix(std::min(directory.size(), relative.size()));
       if (relative.starts_with('/')) relative.remove_prefix(1);
       return !relative.empty() &&
              request_.exclude(std::string(relative), e.entry.type == FileType::directory);
-    });
-    return entries;
+    };
+    // From the last to the first, so that a directory is met when it is known what stays below it:
+    // an exception ("!dir/keep") keeps the directories on the way.
+    std::set<std::string, std::less<>> needed;
+    std::vector<ContextEntry> kept;
+    for (ContextEntry& e : entries | std::views::reverse) {
+      if (excluded(e) && !needed.contains(e.entry.path)) continue;
+      needed.emplace(parent_path(e.entry.path));
+      kept.push_back(std::move(e));
+    }
+    std::ranges::reverse(kept);
+    return kept;
   }
 
   // What a pattern with "**", any number of directories, names below `root`: of a directory that

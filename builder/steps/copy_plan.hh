@@ -44,6 +44,8 @@ struct CopyPlan {
   struct NewDirectory {
     std::string path;
     std::optional<ContextEntry> like;
+    std::optional<int64_t>
+        mtime;  // seconds; of a directory whose contents are copied into this one
   };
   std::vector<NewDirectory> new_directories;
   // Where inline files and downloads go: a directory (true) or exactly this path.

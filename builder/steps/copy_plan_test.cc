@@ -62,6 +62,33 @@ TEST_CASE("--parents with two stars") {
   CHECK_THROWS_AS(with_parents("**/[", files), Error);
 }
 
+// As in an ignore file, "!" takes a path out of what is excluded; its directories come along.
+TEST_CASE("an exception to --exclude keeps the directories above it") {
+  CopyRequest request;
+  request.sources = {"d"};
+  request.destination = "/p";
+  request.exclude = [](const std::string& path, bool) { return path != "s/keep"; };
+  const Paths files = {"d/", "d/a", "d/s/", "d/s/keep", "d/s/no", "d/t/", "d/t/no"};
+  const CopyPlan plan = plan_copy(request, IndexTree(image(files)), "it", {});
+  Paths kept;
+  for (const ContextEntry& e : plan.items.at(0).entries) kept.push_back(e.entry.path);
+  CHECK(kept == Paths{"d", "d/s", "d/s/keep"});
+}
+
+// A directory whose contents are copied is not copied itself.
+TEST_CASE("the destination of a directory's contents") {
+  CopyRequest request;
+  request.sources = {"d"};
+  request.destination = "/p/q";
+  const CopyPlan plan = plan_copy(request, IndexTree(image({"d/", "d/a"})), "it", {});
+  REQUIRE(plan.new_directories.size() == 2);
+  CHECK(plan.new_directories[0].path == "p");
+  CHECK(plan.new_directories[1].path == "p/q");
+  CHECK_FALSE(plan.new_directories[1].like.has_value());
+  CHECK_FALSE(plan.new_directories[0].mtime.has_value());
+  CHECK(plan.new_directories[1].mtime.has_value());
+}
+
 TEST_CASE("--parents with a link in front of the pivot") {
   const Paths files = {"usr/", "usr/lib/", "usr/lib/a/", "usr/lib/a/f.so", "lib64 -> /usr/lib"};
   CHECK(with_parents("/lib64/./a/f.so", files) == Paths{"p/a/f.so"});

@@ -18,6 +18,7 @@ class ModeChange {
   // The twelve permission bits after the change; X counts as x for directories and for files that
   // have any x already.
   uint32_t apply(uint32_t mode, bool directory) const;
+  bool absolute() const { return absolute_; }  // a number, which asks nothing of what there was
 
  private:
   struct Clause {

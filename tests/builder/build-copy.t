@@ -93,8 +93,8 @@ copy('COPY --exclude=two d /w', '--exclude a directory', {'w': 'd', 'w/one': '1\
 copy('COPY --link a.txt /new/x/', '--link', {'new': 'd', 'new/x': 'd', 'new/x/a.txt': 'A\n'})
 r = copy('COPY --link a.txt /lnk/y', '--link does not follow links of the base', {'lnk': 'd', 'lnk/y': 'A\n', 'real': 'd'},
          before='RUN mkdir /real && ln -s /real /lnk')
-copy('COPY --from=s /src /got', 'from a stage: owners, modes and links stay',
-     {'got': 'd700 3:4', 'got/f': 'f640 5:6', 'got/l': 'l777 0:0', 'got/s': 'f4755 0:0'}, base='base:1 AS s\nRUN mkdir /src && '
+copy('COPY --from=s /src /got', 'from a stage: owners, modes and links of what is in a directory stay; it is made anew',
+     {'got': 'd755 0:0', 'got/f': 'f640 5:6', 'got/l': 'l777 0:0', 'got/s': 'f4755 0:0'}, base='base:1 AS s\nRUN mkdir /src && '
      'echo x > /src/f && chown 5:6 /src/f && chmod 640 /src/f && ln -s f /src/l && cp /bin/true /src/s && chmod 4755 /src/s && '
      'chown 3:4 /src && chmod 700 /src\nFROM base:1', show=lambda n: '%s%o %s' % (n.kind, n.mode, n.owner))
 copy('COPY --from=0 --chown=9:9 /src /got', 'from a stage by number, --chown wins', {'got': '9:9', 'got/f': '9:9'}, show=owner,

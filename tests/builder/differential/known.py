@@ -31,7 +31,8 @@ KINDS = [
     Kind('mount-points', 'image-spec layer.md "Determining Changes": a layer has what the step changed; '
          "buildah leaves the files and directories on which it mounted its own for RUN", mount_point),
     Kind('copied-directory', 'reference.md "Copying from the build context": the contents of a directory are copied '
-         'including filesystem metadata; buildah makes the directory that is the destination anew'),
+         'including filesystem metadata, not the directory itself: BuildKit makes the destination as any parent, '
+         'and then gives it the time of the source; buildah leaves the time of the build'),
     Kind('kept-time', 'image-spec layer.md "Representing Changes": a directory that only got an entry is not listed '
          '(./etc/ and ./bin/ in its example), and so keeps its time; buildah lists it'),
     Kind('set-id', 'reference.md "Copying from the build context": file permissions are preserved; '
