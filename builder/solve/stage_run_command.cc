@@ -7,6 +7,7 @@
 #include <array>
 #include <deque>
 
+#include "builder/dockerfile/characters.hh"
 #include "builder/solve/stage_run.hh"
 #include "builder/stage/invocation.hh"
 #include "builder/sys/error.hh"
@@ -72,6 +73,24 @@ std::string refused_text(const std::vector<std::string>& refused) {
   return text + "\n'kiln doctor' says how to get more";
 }
 
+// A here-document's lines in one, parted as BuildKit shows them.
+std::string with_visible_ends(std::string_view text) {
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  std::string out;
+  for (const char c : text) out += c == '\n' ? std::string("\\n") : std::string(1, c);
+  return out;
+}
+
+// What stands for a step in the progress: of `RUN <<EOF` the first line of the script as well.
+std::string shown_text(const stage::Step& step, const dockerfile::Run& run) {
+  if (run.heredocs.empty()) return step.instruction.original;
+  const std::string_view body = dockerfile::trim(run.heredocs[0].content);
+  const std::string_view first = dockerfile::trim(body.substr(0, body.find('\n')));
+  if (first.empty()) return step.instruction.original;
+  return step.instruction.original + " (" + std::string(first) +
+         (first.size() < body.size() ? " ...)" : ")");
+}
+
 // The tail of a command's output, for the error message.
 class Tail {
  public:
@@ -105,6 +124,11 @@ void StageRun::add_run_mounts(const stage::Step& step, const dockerfile::Run& ru
   for (size_t i = 0; i < run.mounts.size(); ++i) {
     const dockerfile::Mount& m = run.mounts[i];
     key.add("mount " + std::to_string(i), mount_definition(m));
+    // Files have places of their own; whatever else names no target stands in the working
+    // directory.
+    if (m.type != Type::secret && m.type != Type::ssh &&
+        absolute_path(m.target, state_->working_dir()) == "/")
+      throw Error("--mount over / is not possible: say where with target=");
     const bool reads = m.type == Type::bind || (m.type == Type::cache && !m.from.empty());
     if (!reads) continue;
     Tree& tree = inputs.trees[i];
@@ -133,7 +157,7 @@ void StageRun::open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, Ru
                      services_.cancel);
   for (size_t i = 0; i < run.mounts.size(); ++i) {
     const dockerfile::Mount& m = run.mounts[i];
-    const std::string target = m.target.empty() ? "" : absolute_path(m.target, cwd);
+    const std::string target = absolute_path(m.target, cwd);
     switch (m.type) {
       case Type::tmpfs:
         mounts.add_tmpfs(m, target);
@@ -158,6 +182,11 @@ void StageRun::open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, Ru
         Applier applier(data, {.kind = ApplyOptions::Kind::archive});
         files.apply(applier);
         applier.finish();
+        // What it is filled from is its root, too, but for what the mount says otherwise.
+        const bool owned = m.uid || m.gid;
+        if ((!owned && fchown(data, top->entry.uid, top->entry.gid) != 0) ||
+            (!m.mode && fchmod(data, top->entry.mode) != 0))
+          throw SysError("prepare the cache mount at " + target);
         break;
       }
       case Type::bind: {
@@ -210,7 +239,7 @@ void StageRun::open_run_mounts(const dockerfile::Run& run, RunInputs& inputs, Ru
 }
 
 void StageRun::run_command(const stage::Step& step, size_t index, const dockerfile::Run& run) {
-  const StepId id = services_.progress.begin(step_name(step.instruction.original));
+  const StepId id = services_.progress.begin(step_name(shown_text(step, run)));
   Outcome outcome = Outcome::failed;
   bool ended_elsewhere = false;
   struct End {  // on every way out
@@ -321,7 +350,7 @@ void StageRun::run_command(const stage::Step& step, size_t index, const dockerfi
                                 : "ended with exit code " + std::to_string(ended.status);
     const dockerfile::DockerfileError placed(
         services_.graph.source(), step.instruction.range,
-        "the command \"" + terminal_text(command, 200) + "\" " + why);
+        "the command \"" + terminal_text(with_visible_ends(command), 200) + "\" " + why);
     std::string text = placed.render();
     if (!ended.never_ran) text += tail.text();
     if (services_.request.isolation == Isolation::chroot && !ended.never_ran)

@@ -34,6 +34,8 @@ prints(B + 'RUN ["echo", "$HOME", "x y"]', ['$HOME x y'], 'exec form expands not
 prints(B + 'RUN echo one && \\\n  # a comment\n  echo two', ['one', 'two'], 'continuation with a comment inside')
 prints(B + 'RUN <<E\necho one\nfalse\necho $((1+1))\nE', ['one', '2'], 'a heredoc goes to the shell, without -e')
 prints(B + 'RUN <<E\n#!/bin/cat\nhello\nE', ['#!/bin/cat', 'hello'], 'a heredoc with #! is a program')
+fails(B + 'RUN <<E\nset -e\nfalse\nE', ['[2/2] RUN <<E (set -e ...)', r'"/bin/sh -c set -e\nfalse" ended with exit code 1'],
+      "a heredoc's first line is in the progress, all of its lines in the error", rc=1)
 prints(B + 'RUN cat <<E1 - <<E2\nfirst\nE1\nsecond\nE2', ['second'], 'two heredocs of a command')
 prints(B + 'RUN cat <<"E"\n$HOME\nE', ['$HOME'], 'a quoted heredoc is literal to the shell')
 prints(B + 'SHELL ["/bin/sh", "-exc"]\nRUN true', ['+ true'], 'SHELL')
