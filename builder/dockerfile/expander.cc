@@ -81,7 +81,7 @@ class Expander {
   std::string replaced(const std::string& name);
   std::string heredoc_start();
   std::string name();
-  std::optional<std::string> value(const std::string& name, bool may_be_unset = false);
+  std::optional<std::string> value(const std::string& name);
 
   std::vector<char32_t> text_;
   size_t at_ = 0;
@@ -246,7 +246,7 @@ std::string Expander::with_modifier(const std::string& variable, char32_t modifi
   if (null_is_unset && trims) throw Error("unsupported modifier (" + sign + ") in substitution");
   std::string word = operand('}', trims, "syntax error: missing '}'");
 
-  const auto found = value(variable, !trims);
+  const auto found = value(variable);
   if (!found && options_.keep_unset) return "${" + variable + sign + word + "}";
   const bool absent = !found || (null_is_unset && found->empty());
   switch (modifier) {
@@ -313,11 +313,11 @@ std::string Expander::name() {
   return result;
 }
 
-std::optional<std::string> Expander::value(const std::string& variable, bool may_be_unset) {
+std::optional<std::string> Expander::value(const std::string& variable) {
   auto found = lookup_ ? lookup_(variable) : std::nullopt;
   if (found) {
     result_.matched.insert(variable);
-  } else if (!may_be_unset) {
+  } else {
     result_.unmatched.insert(variable);
   }
   return found;

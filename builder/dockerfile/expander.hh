@@ -26,7 +26,7 @@ struct Expanded {
   std::string text;                 // one word, blanks kept
   std::vector<std::string> words;   // the same, split at unquoted blanks after expansion
   std::set<std::string> matched;    // variables asked for that were set
-  std::set<std::string> unmatched;  // unset, and not under a modifier that provides for that
+  std::set<std::string> unmatched;  // that were not, under whatever modifier
 };
 
 // Throws Error "failed to process "WORD": reason": unfinished quotes or braces, an unknown form of

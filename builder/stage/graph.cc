@@ -256,6 +256,15 @@ void Graph::resolve_needed(const BaseConfig& base_config) {
       again = fire_triggers(stages_[i], base_config) || again;
     }
   }
+  if (!inputs_.every_base) return;
+  for (Stage& stage : stages_) {
+    if (fired[stage.index]) continue;
+    try {
+      fire_triggers(stage, base_config);
+    } catch (const Error&) {
+      // Nothing will be built on it.
+    }
+  }
 }
 
 bool Graph::fire_triggers(Stage& stage, const BaseConfig& base_config) {

@@ -35,6 +35,7 @@ struct Inputs {
   oci::Platform target_platform;
   // Whether --build-context gives this name. Absent: none.
   std::function<bool(const std::string& name)> has_context;
+  bool every_base = false;  // asks for those of stages that the target does not need, too: a check
 };
 
 // The configuration of an image or named context that a needed stage starts from; called once for

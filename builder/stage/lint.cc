@@ -138,7 +138,9 @@ LintResult lint(const dockerfile::Dockerfile& file, const Inputs& inputs,
     }
   }
   LintCollector collector(file.source, std::move(options));
-  const Graph graph(file, inputs, base_config);
+  Inputs every = inputs;
+  every.every_base = true;  // unneeded stages are looked at like the others
+  const Graph graph(file, every, base_config);
   lint_instructions(file, collector);
   lint_bases(file, graph, collector);
   lint_states(graph, ignore, collector);

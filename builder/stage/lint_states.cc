@@ -4,6 +4,7 @@
 
 #include "builder/dockerfile/characters.hh"
 #include "builder/dockerfile/complaint.hh"
+#include "builder/dockerfile/expander.hh"
 #include "builder/dockerfile/ignore.hh"
 #include "builder/stage/lint_collector.hh"
 #include "builder/stage/ports.hh"
@@ -57,8 +58,12 @@ bool shell_has_errexit(const std::vector<std::string>& shell) {
 class StageLint {
  public:
   StageLint(const Stage& stage, const dockerfile::IgnoreMatcher* ignore, LintCollector& collector,
-            Followed& followed)
-      : stage_(stage), ignore_(ignore), collector_(collector), followed_(followed) {}
+            Followed& followed, char escape)
+      : stage_(stage),
+        ignore_(ignore),
+        collector_(collector),
+        followed_(followed),
+        escape_(escape) {}
 
   void run() {
     for (const Step& step : stage_.steps) {
@@ -145,8 +150,11 @@ class StageLint {
   }
   void check(const Step& step, const dockerfile::Workdir&, const Words&) {
     const std::string& written = step.instruction.as<dockerfile::Workdir>()->path;
-    const bool absolute = written.starts_with('/') || written.starts_with('$');
-    if (!followed_.workdir_set && !absolute) {
+    const auto path = dockerfile::expand_word(written, followed_.state->variables().lookup(),
+                                              {.escape = escape_});
+    // A variable that may be one of the base's may hold any path.
+    const bool unknown = written.starts_with('$') && !path.unmatched.empty();
+    if (!followed_.workdir_set && !unknown && !path.text.starts_with('/')) {
       collector_.add("WorkdirRelativePath", step.instruction,
                      "relative WORKDIR '" + written + "' and no absolute one above it", written);
     }
@@ -202,6 +210,7 @@ class StageLint {
   const dockerfile::IgnoreMatcher* ignore_;
   LintCollector& collector_;
   Followed& followed_;
+  char escape_;
   const Instruction* cmd_ = nullptr;
   const Instruction* entrypoint_ = nullptr;
   const Instruction* healthcheck_ = nullptr;
@@ -235,7 +244,7 @@ void lint_states(const Graph& graph, const dockerfile::IgnoreMatcher* ignore,
     }
     if (stage.replaced) continue;
     try {
-      StageLint(stage, ignore, collector, followed).run();
+      StageLint(stage, ignore, collector, followed, graph.escape()).run();
     } catch (const dockerfile::DockerfileError&) {
       // A stage that the target does not need may ask for arguments that nobody gave.
       if (graph.is_needed(stage.index)) throw;

@@ -76,8 +76,14 @@ TEST_CASE("bases") {
 }
 
 TEST_CASE("variables") {
-  CHECK(findings("FROM scratch\nENV a=$b c=${d:-x} e=\\$f\n") == Found{"UndefinedVar 2[$b]"});
+  CHECK(findings("FROM scratch\nENV a=$b c=${d:-x} e=\\$f\n") ==
+        Found{"UndefinedVar 2[$b]", "UndefinedVar 2[${d]"});
   CHECK(findings("FROM scratch\nARG b\nENV a=$b\nWORKDIR /$PATH\n") == Found{});
+  // A stage that the target does not need is looked at with its base as well.
+  const auto known = [](const Origin&) { return std::optional(oci::ImageConfig{}); };
+  CHECK(findings("FROM a:1 AS unused\nENV a=$b\nFROM a:1\n", false, {}, known) ==
+        Found{"UnreachableStage 1[FROM a:1 AS unused]", "UndefinedVar 2[$b]"});
+  CHECK(findings("ARG t\nFROM a:${t:-1}${u:-2}\n") == Found{"UndefinedArgInFrom 2[u]"});
   // The base's variables are unknown here: only what looks like a slip is reported.
   CHECK(findings("FROM a:1\nENV NODE_HOME=/n\nWORKDIR $JAVA_HOME\nCOPY a ${NODE_HOEM}/\n") ==
         Found{"UndefinedVar 4[${NODE_HOEM]"});
@@ -109,6 +115,12 @@ TEST_CASE("commands") {
 TEST_CASE("paths and ports") {
   CHECK(findings("FROM scratch AS a\nWORKDIR x\nWORKDIR y\nFROM a\nWORKDIR z\n") ==
         Found{"WorkdirRelativePath 2[x]"});
+  // What it is once expanded counts, unless that depends on a base that is unknown.
+  CHECK(findings("FROM scratch\nWORKDIR \"/x y\"\n") == Found{});
+  CHECK(findings("FROM scratch\nARG d=rel\nWORKDIR $d/y\n") ==
+        Found{"WorkdirRelativePath 3[$d/y]"});
+  CHECK(findings("FROM scratch\nARG d=/abs\nWORKDIR ${d}/y\n") == Found{});
+  CHECK(findings("FROM a:1\nWORKDIR $APP_HOME/y\n") == Found{});
   CHECK(findings("FROM scratch\nEXPOSE 80/TCP 1.2.3.4:80:80\n") ==
         Found{"ExposeProtoCasing 2[80/TCP]", "ExposeInvalidFormat 2[1.2.3.4:80:80]"});
   CHECK(findings("FROM scratch\nCOPY ./a.log b *.log /x/\n", false, {"*.log"}) ==
