@@ -29,6 +29,10 @@ struct StageRun::CopyJob {
 
 namespace {
 
+// Counts up when COPY or ADD makes of the same input another layer than before: a record of an
+// older kiln then matches nothing. 2: the destination of a directory's contents is made anew.
+constexpr std::string_view copy_rules = "2";
+
 // Everything that is known before a byte is read.
 struct Attributes {
   std::optional<Owner> owner;
@@ -198,7 +202,7 @@ void StageRun::copy_job(const stage::Step& step, size_t index, CopyJob job) {
                              run_follows(index));
 
     CacheKey key(job.kind);
-    key.add("root", root_key);
+    key.add("rules", copy_rules).add("root", root_key);
     DigestOptions digests;
     digests.memo = tree.memo;
     digests.pool = &services_.layers.pool();
