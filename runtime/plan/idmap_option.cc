@@ -1,6 +1,7 @@
 // The mappings that a mount's option "idmap=" carries.
 #include "runtime/plan/mount_options.hh"
 #include "runtime/plan/rooms.hh"
+#include "runtime/sys/number.hh"
 
 namespace vessel {
 
@@ -17,17 +18,6 @@ std::vector<std::string_view> parts_of(std::string_view text, char separator) {
   return parts;
 }
 
-std::optional<uint32_t> number(std::string_view text) {
-  if (text.empty() || text.size() > 10) return std::nullopt;
-  uint64_t value = 0;
-  for (char c : text) {
-    if (c < '0' || c > '9') return std::nullopt;
-    value = value * 10 + static_cast<uint64_t>(c - '0');
-  }
-  if (value > UINT32_MAX) return std::nullopt;
-  return static_cast<uint32_t>(value);
-}
-
 class ListReader {
  public:
   ListReader(std::string_view list, const std::vector<oci::IdMapping>& container)
@@ -40,7 +30,9 @@ class ListReader {
       if (relative) text.remove_prefix(1);
       const std::vector<std::string_view> numbers = parts_of(text, '-');
       if (numbers.size() != 3) return malformed();
-      const auto first = number(numbers[0]), host = number(numbers[1]), size = number(numbers[2]);
+      const auto first = parse_number<uint32_t>(numbers[0]);
+      const auto host = parse_number<uint32_t>(numbers[1]);
+      const auto size = parse_number<uint32_t>(numbers[2]);
       if (!first || !host || !size) return malformed();
       oci::IdMapping mapping{*first, *host, *size};
       if (relative && !make_absolute(mapping))

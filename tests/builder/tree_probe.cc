@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@
 #include "builder/sys/file.hh"
 #include "builder/sys/number.hh"
 #include "builder/sys/resolve.hh"
+#include "oci-spec/digest.hh"
 
 namespace kiln {
 
@@ -83,13 +85,31 @@ void pack(const std::string& directory, const std::string& out, const Options& o
   });
 }
 
+// A tar of whatever compression, and in the end the diff id of what was read of it.
+class PlainTar final : public ByteSource {
+ public:
+  explicit PlainTar(const std::string& file)
+      : file_(open_read(file)), raw_(file_.get()), plain_(decompress(raw_)) {}
+
+  size_t read(std::span<std::byte> data) override {
+    const size_t n = plain_->read(data);
+    hasher_.update(std::span<const std::byte>(data).first(n));
+    return n;
+  }
+  void print_diff_id() { std::printf("%s\n", hasher_.finish().text().c_str()); }
+
+ private:
+  Fd file_;
+  FdSource raw_;
+  std::unique_ptr<ByteSource> plain_;
+  oci::Hasher hasher_;
+};
+
 void unpack(const std::string& file, const std::string& directory, ApplyOptions::Kind kind) {
-  const Fd tar = open_read(file);
   const Fd root = open_read(directory, O_DIRECTORY);
-  FdSource source(tar.get());
-  const auto plain = decompress(source);
-  const Applied applied = apply_tar(*plain, root.get(), {.kind = kind});
-  std::printf("%s\n", applied.diff_id.text().c_str());
+  PlainTar tar(file);
+  apply_tar(tar, root.get(), {.kind = kind});
+  tar.print_diff_id();
 }
 
 const char* type_name(FileType type) {
@@ -143,10 +163,9 @@ int snapshots(const Words& words, const Options& options) {
       options.copy ? open_copy_snapshotter(directory) : open_overlay_snapshotter(directory);
   const auto key = [&](size_t at) { return words.at(at) == "-" ? std::string() : words.at(at); };
   if (verb == "unpack") {
-    const Fd tar = open_read(words.at(4));
-    FdSource source(tar.get());
-    const auto plain = decompress(source);
-    std::printf("%s\n", store->unpack(key(2), key(3), *plain).diff_id.text().c_str());
+    PlainTar tar(words.at(4));
+    store->unpack(key(2), key(3), tar);
+    tar.print_diff_id();
   } else if (verb == "run") {
     auto work = store->prepare(key(3));
     const int status = run_in(work->path(), Words(words.begin() + 4, words.end()));
